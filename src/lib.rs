@@ -1,0 +1,5 @@
+//! Bayes by Hypernet: networks whose weights are generated, per posterior sample, by other networks.
+
+pub mod error;
+
+pub use error::{Error, Result};
