@@ -1,5 +1,8 @@
 //! Bayes by Hypernet: networks whose weights are generated, per posterior sample, by other networks.
 
+pub mod backend;
+pub mod call;
 pub mod error;
+pub mod graph;
 
 pub use error::{Error, Result};

@@ -1,0 +1,83 @@
+//! The native CPU backend: one file per op family, the same names as `ops`. Kernels are generic over f32 and f64, run in
+//! parallel over tiles whose number does not depend on the number of threads, and reduce in a fixed order: the same bits
+//! for any thread count.
+
+mod batch;
+mod bias;
+mod conv2d;
+mod conv2d_pool;
+mod elementwise;
+mod linear;
+mod matmul;
+mod memory;
+mod noise;
+mod optim;
+mod pairwise;
+mod per_weight_kl;
+mod pool2d;
+mod real;
+mod samples;
+mod softmax;
+
+pub use memory::{ALIGNMENT, Arena, Io, Memory, Strided, StridedMut};
+pub use real::Real;
+
+use crate::call::{Call, Kind};
+
+/// Runs one call.
+pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
+    let io = &Io::<T>::new(memory, call);
+    match &call.kind {
+        Kind::LinearForward(d, f) => linear::forward(io, d, *f),
+        Kind::LinearGradInput(d) => linear::grad_input(io, d),
+        Kind::LinearGradWeight(d) => linear::grad_weight(io, d),
+        Kind::LinearRankUpdate { dims, optimizer, input_gradient } => {
+            linear::rank_update(io, dims, *optimizer, *input_gradient)
+        }
+        Kind::Conv2dForward(d, f) => conv2d::forward(io, d, *f),
+        Kind::Conv2dGradInput(d) => conv2d::grad_input(io, d),
+        Kind::Conv2dGradWeight(d) => conv2d::grad_weight(io, d),
+        Kind::Conv2dPoolForward(d) => conv2d_pool::forward(io, d),
+        Kind::Conv2dPoolGradInput(d) => conv2d_pool::grad_input(io, d),
+        Kind::Conv2dPoolGradWeight(d) => conv2d_pool::grad_weight(io, d),
+        Kind::BiasForward(d) => bias::forward(io, d),
+        Kind::BiasGrad(d) => bias::grad(io, d),
+        Kind::UnaryForward { function, .. } => elementwise::unary_forward(io, *function),
+        Kind::UnaryGrad { function, .. } => elementwise::unary_grad(io, *function),
+        Kind::AddForward { beta, .. } => elementwise::add_forward(io, *beta),
+        Kind::Multiply { .. } => elementwise::multiply(io),
+        Kind::Scale { factor, .. } => elementwise::scale(io, *factor),
+        Kind::ScaleByScalar { factor, .. } => elementwise::scale_by_scalar(io, *factor),
+        Kind::Fill { value, .. } => elementwise::fill(io, *value),
+        Kind::Sum { .. } => elementwise::sum(io),
+        Kind::SumGrad { .. } => elementwise::sum_grad(io),
+        Kind::HalfSquaredNorm { .. } => elementwise::half_squared_norm(io),
+        Kind::MaxPool2dForward(d) => pool2d::max_forward(io, d),
+        Kind::MaxPool2dGrad(d) => pool2d::max_grad(io, d),
+        Kind::AvgPool2dForward(d) => pool2d::avg_forward(io, d),
+        Kind::AvgPool2dGrad(d) => pool2d::avg_grad(io, d),
+        Kind::ConcatOneHot(d) => samples::concat_one_hot(io, d),
+        Kind::ConcatOneHotGrad(d) => samples::concat_one_hot_grad(io, d),
+        Kind::CenterSamples(d) => samples::center(io, d),
+        Kind::MeanSamples(d) => samples::mean(io, d),
+        Kind::MeanSamplesGrad(d) => samples::mean_grad(io, d),
+        Kind::Softmax(d) => softmax::forward(io, d),
+        Kind::SoftmaxGrad(d) => softmax::grad(io, d),
+        Kind::LogMeanSoftmax(d) => softmax::log_mean_forward(io, d),
+        Kind::LogMeanSoftmaxGrad(d) => softmax::log_mean_grad(io, d),
+        Kind::SoftmaxXentForward(d) => softmax::xent_forward(io, d),
+        Kind::SoftmaxXentGrad(d) => softmax::xent_grad(io, d),
+        Kind::Normal(d) => noise::normal(io, d),
+        Kind::Uniform(d) => noise::uniform(io, d),
+        Kind::PairwiseDistances(d) => pairwise::distances(io, d),
+        Kind::NearestNeighbourKl(d) => pairwise::nearest_neighbour_kl(io, d),
+        Kind::PairwiseDistancesGrad(d) => pairwise::distances_grad(io, d),
+        Kind::PerWeightKl(d) => per_weight_kl::forward(io, d),
+        Kind::PerWeightKlGrad(d) => per_weight_kl::grad(io, d),
+        Kind::OptimizerStep { optimizer, .. } => optim::step(io, *optimizer),
+        Kind::ClipByValue { bound, .. } => optim::clip_by_value(io, *bound),
+        Kind::GatherBatch(d) => batch::gather(io, d),
+        Kind::AdvanceStep(schedule) => batch::advance_step(io, schedule),
+        Kind::AccumulateMetrics { .. } => batch::accumulate_metrics(io),
+    }
+}

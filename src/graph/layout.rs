@@ -1,0 +1,36 @@
+//! Where each buffer of an arena stands.
+
+use crate::call::Dtype;
+
+/// One buffer of an arena.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    pub name: String,
+    pub dtype: Dtype,
+    /// Elements.
+    pub len: usize,
+    /// Bytes from the start of the arena.
+    pub offset: usize,
+}
+
+/// The buffers of an arena, for one size of a Real element.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    pub slots: Vec<Slot>,
+    /// Size of the arena.
+    pub bytes: usize,
+    /// 4 (f32) or 8 (f64).
+    pub real_bytes: usize,
+}
+
+impl Layout {
+    /// Size of one element, bytes.
+    pub fn element_bytes(&self, dtype: Dtype) -> usize {
+        match dtype {
+            Dtype::Real => self.real_bytes,
+            Dtype::F64 => 8,
+            Dtype::U32 => 4,
+            Dtype::U8 => 1,
+        }
+    }
+}

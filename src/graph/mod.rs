@@ -1,0 +1,5 @@
+//! Shapes, buffers and the graph that model code builds once.
+
+mod layout;
+
+pub use layout::{Layout, Slot};
