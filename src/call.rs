@@ -114,6 +114,22 @@ pub enum Unary {
 }
 
 impl Unary {
+    /// Name in messages and printed plans.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Relu => "relu",
+            Self::LeakyRelu(_) => "leaky_relu",
+            Self::Tanh => "tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::Exp => "exp",
+            Self::Log => "log",
+            Self::Sign => "sign",
+            Self::Affine(..) => "affine",
+            Self::Square => "square",
+        }
+    }
+
     /// True when the gradient follows from the output alone, so that a fused kernel need not keep its input.
     pub fn gradient_from_output(&self) -> bool {
         matches!(self, Self::Identity | Self::Relu | Self::LeakyRelu(_) | Self::Tanh | Self::Sigmoid | Self::Exp)
@@ -270,6 +286,14 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
+    /// Name in messages and configuration files.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Adam { .. } => "adam",
+            Self::RmsProp { .. } => "rmsprop",
+        }
+    }
+
     /// Moment buffers per parameter: 2 for Adam (m, v), 1 for RMSProp (v).
     pub fn moments(&self) -> usize {
         match self {

@@ -4,5 +4,6 @@ pub mod backend;
 pub mod call;
 pub mod error;
 pub mod graph;
+pub mod ops;
 
 pub use error::{Error, Result};

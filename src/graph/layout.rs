@@ -34,3 +34,8 @@ impl Layout {
         }
     }
 }
+
+/// The next multiple of 64 bytes: a cache line, and what a GPU's wide accesses want.
+pub(crate) fn aligned(bytes: usize) -> usize {
+    bytes.next_multiple_of(64)
+}

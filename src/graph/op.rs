@@ -1,0 +1,100 @@
+//! The list of ops, as plain data: what a node of the graph computes. Rules (shapes, calls, gradients) stand in `ops`.
+
+use crate::call::{
+    BiasDims, Conv2dDims, GatherDims, LinearDims, NoiseDims, OneHotDims, PairwiseDims, Pool2dDims, SampleDims,
+    Schedule, SoftmaxDims, Unary,
+};
+
+/// One op with its dims. Inputs and outputs are listed by each op's file in `ops`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// x, w, [b] -> y
+    Linear(LinearDims, Unary),
+    /// x, w, [b] -> y
+    Conv2d(Conv2dDims, Unary),
+    /// x, w, b -> y, argmax: convolution, bias, 2x2 max pool and ReLU in one, made by `plan::fuse`
+    Conv2dPool(Conv2dDims),
+    /// x, b -> y
+    Bias(BiasDims),
+    /// x -> y
+    Unary(Unary),
+    /// a, b -> a + beta b
+    Add(f32),
+    /// a, b -> a b
+    Multiply,
+    /// x -> factor x
+    Scale(f32),
+    /// x, scalar -> factor scalar x; the scalar is a step scalar and has no gradient
+    ScaleByScalar(f32),
+    /// x -> sum
+    Sum,
+    /// x -> sum of squares / 2
+    HalfSquaredNorm,
+    /// x -> y, argmax
+    MaxPool2d(Pool2dDims),
+    /// x -> y
+    AvgPool2d(Pool2dDims),
+    /// z -> [z, one-hot]
+    ConcatOneHot(OneHotDims),
+    /// x -> x - mean over samples
+    CenterSamples(SampleDims),
+    /// x -> mean over samples
+    MeanSamples(SampleDims),
+    /// x -> probabilities
+    Softmax(SoftmaxDims),
+    /// x -> log of the mean over samples of softmax
+    LogMeanSoftmax(SoftmaxDims),
+    /// x, labels, row weights -> loss, correct
+    SoftmaxXent(SoftmaxDims),
+    /// -> y
+    Normal(NoiseDims),
+    /// -> y
+    Uniform(NoiseDims),
+    /// w, one tensor for each part -> kl, partner, slope
+    NearestNeighbourKl(Vec<PairwiseDims>),
+    /// w -> kl
+    PerWeightKl(PairwiseDims),
+    /// images, labels -> x, labels, row weights
+    GatherBatch(GatherDims),
+    /// step words and scalars move to the next step
+    AdvanceStep(Schedule),
+    /// loss, cross-entropy, kl, scaled kl, correct, row weights: added to the metrics
+    Metrics,
+    /// x -> copy in a persistent buffer
+    Keep,
+}
+
+impl Op {
+    /// Name in messages and printed plans.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Linear(..) => "linear",
+            Self::Conv2d(..) => "conv2d",
+            Self::Conv2dPool(..) => "conv2d_pool",
+            Self::Bias(..) => "bias",
+            Self::Unary(function) => function.name(),
+            Self::Add(..) => "add",
+            Self::Multiply => "multiply",
+            Self::Scale(..) => "scale",
+            Self::ScaleByScalar(..) => "scale_by_scalar",
+            Self::Sum => "sum",
+            Self::HalfSquaredNorm => "half_squared_norm",
+            Self::MaxPool2d(..) => "max_pool2d",
+            Self::AvgPool2d(..) => "avg_pool2d",
+            Self::ConcatOneHot(..) => "concat_one_hot",
+            Self::CenterSamples(..) => "center_samples",
+            Self::MeanSamples(..) => "mean_samples",
+            Self::Softmax(..) => "softmax",
+            Self::LogMeanSoftmax(..) => "log_mean_softmax",
+            Self::SoftmaxXent(..) => "softmax_xent",
+            Self::Normal(..) => "normal",
+            Self::Uniform(..) => "uniform",
+            Self::NearestNeighbourKl(..) => "nearest_neighbour_kl",
+            Self::PerWeightKl(..) => "per_weight_kl",
+            Self::GatherBatch(..) => "gather_batch",
+            Self::AdvanceStep(..) => "advance_step",
+            Self::Metrics => "metrics",
+            Self::Keep => "keep",
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! conv2d_pool: convolution, bias, 2x2 max pool and ReLU in one call, so that the convolution's output is never stored.
+//! `plan::fuse` makes it from conv2d, relu and max pool; ReLU and max commute.
+
+use crate::call::{Conv2dDims, Kind, Write};
+use crate::graph::{Emit, Node};
+
+pub(super) fn forward(e: &mut Emit, node: &Node, d: &Conv2dDims) {
+    let reads = e.values(&node.inputs);
+    let (y, argmax) = (e.value(node.outputs[0]), e.value(node.outputs[1]));
+    e.call(Kind::Conv2dPoolForward(*d), &reads, &[(y, Write::Set), (argmax, Write::Set)]);
+}
+
+/// The gradient of a pooled element goes to the winner of its window, or nowhere when the ReLU is closed.
+pub(super) fn backward(e: &mut Emit, node: &Node, d: &Conv2dDims) {
+    let (x, w, b) = (node.inputs[0], node.inputs[1], node.inputs[2]);
+    let Some(dy) = e.gradient(node.outputs[0]) else { return };
+    let (x_value, w_value, argmax) = (e.value(x), e.value(w), e.value(node.outputs[1]));
+    if e.wants(w) || e.wants(b) {
+        let (dw, db) = (e.gradient_target(w), e.gradient_target(b));
+        e.call(Kind::Conv2dPoolGradWeight(*d), &[x_value, dy, argmax], &[dw, db]);
+    }
+    if e.wants(x) {
+        let dx = e.gradient_target(x);
+        e.call(Kind::Conv2dPoolGradInput(*d), &[dy, argmax, w_value], &[dx]);
+    }
+}

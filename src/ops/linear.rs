@@ -1,0 +1,106 @@
+//! linear: y[s,n,o] = f(sum_i x[s,n,i] w[s,o,i] + b[s,o]), one matrix product per weight sample in one call.
+
+use super::{axes, mismatch};
+use crate::Result;
+use crate::call::{BiasDims, Dtype, Kind, LinearDims, Region, Unary, Write};
+use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
+
+/// x [S or 1, N, I], w [S, O, I], optional b [S, O] -> y [S, N, O].
+///
+/// # Errors
+/// When axes or sizes do not fit.
+pub fn linear(g: &mut Graph, name: &str, x: TensorId, w: TensorId, b: Option<TensorId>) -> Result<TensorId> {
+    let [x_samples, rows, inputs] = axes(g, "linear", name, "x", x, "SNI")?;
+    let [samples, outputs, w_inputs] = axes(g, "linear", name, "w", w, "SOI")?;
+    if w_inputs != inputs || (x_samples != samples && x_samples != 1) {
+        let expected = format!("[S={x_samples}, O, I={inputs}] for x {}", g.shape(x));
+        return Err(mismatch(g, "linear", name, "w", w, &expected));
+    }
+    if let Some(b) = b
+        && g.shape(b) != &Shape::new(&[('S', samples), ('O', outputs)])
+    {
+        return Err(mismatch(g, "linear", name, "b", b, &format!("[S={samples}, O={outputs}]")));
+    }
+    let dims = LinearDims {
+        samples: samples as u32,
+        rows: rows as u32,
+        inputs: inputs as u32,
+        outputs: outputs as u32,
+        shared_input: u32::from(x_samples == 1 && samples > 1),
+        bias: u32::from(b.is_some()),
+    };
+    let shape = Shape::new(&[('S', samples), ('N', rows), ('I', outputs)]);
+    let inputs: Vec<TensorId> = [Some(x), Some(w), b].into_iter().flatten().collect();
+    Ok(g.node(Op::Linear(dims, Unary::Identity), name, &inputs, &[("", shape, Dtype::Real)])?[0])
+}
+
+pub(super) fn forward(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) {
+    let reads = e.values(&node.inputs);
+    let y = e.value(node.outputs[0]);
+    e.call(Kind::LinearForward(*d, f), &reads, &[(y, Write::Set)]);
+}
+
+/// dx = dz w, dw = dz^T x, db = sum_n dz with dz = dy f'(y).
+pub(super) fn backward(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) {
+    let (x, w) = (node.inputs[0], node.inputs[1]);
+    let Some(dz) = activation_gradient(e, node, f) else { return };
+    if let Some(&b) = node.inputs.get(2)
+        && e.wants(b)
+    {
+        let db = e.gradient_target(b);
+        let dims = BiasDims { samples: d.samples, rows: d.rows, channels: d.outputs, inner: 1 };
+        e.call(Kind::BiasGrad(dims), &[dz], &[db]);
+    }
+    let (x_value, w_value) = (e.value(x), e.value(w));
+    if e.wants(w)
+        && d.samples == 1
+        && let Some(optimizer) = e.rank_update(w, d.rows)
+    {
+        rank_update(e, node, d, optimizer, dz);
+        return;
+    }
+    if e.wants(w) {
+        let dw = e.gradient_target(w);
+        e.call(Kind::LinearGradWeight(*d), &[x_value, dz], &[dw]);
+    }
+    if e.wants(x) {
+        let dx = e.gradient_target(x);
+        e.call(Kind::LinearGradInput(*d), &[dz, w_value], &[dx]);
+    }
+}
+
+/// One pass over (w, m, v) that forms dw = dz^T x in registers, applies the optimiser and accumulates dx from the old w.
+fn rank_update(e: &mut Emit, node: &Node, d: &LinearDims, optimizer: crate::call::Optimizer, dz: Region) {
+    let (x, w) = (node.inputs[0], node.inputs[1]);
+    let (x_value, w_value, scalars) = (e.value(x), e.value(w), e.scalars());
+    let mut writes = vec![(w_value, Write::Update)];
+    let moments = e.graph.store.moments(w_value, optimizer.moments());
+    writes.extend(moments.into_iter().map(|moment| (moment, Write::Update)));
+    let input_gradient = e.wants(x);
+    if input_gradient {
+        writes.push(e.gradient_target(x));
+    }
+    let note = format!(
+        "{}: weight gradient of rank {} + {} update{} in one pass; dw of {} elements is never stored",
+        node.name,
+        d.rows,
+        optimizer.name(),
+        if input_gradient { " + input gradient" } else { "" },
+        w_value.elements()
+    );
+    e.notes.push(note);
+    e.call(Kind::LinearRankUpdate { dims: *d, optimizer, input_gradient }, &[x_value, dz, scalars], &writes);
+}
+
+/// The gradient before the activation: dy itself for the identity, else dy f'(y) in scratch.
+pub(super) fn activation_gradient(e: &mut Emit, node: &Node, f: Unary) -> Option<Region> {
+    let dy = e.gradient(node.outputs[0])?;
+    if f == Unary::Identity {
+        return Some(dy);
+    }
+    let y = e.value(node.outputs[0]);
+    let dz = e.scratch(&format!("dz.{}", node.name), Dtype::Real, dy.elements());
+    let dz = Region { count: dy.count, len: dy.len, stride: dy.stride, ..dz };
+    e.call(Kind::UnaryGrad { elements: dy.elements() as u32, function: f }, &[y, dy], &[(dz, Write::Set)]);
+    Some(dz)
+}

@@ -1,0 +1,115 @@
+//! One file per op family: `infer` (the functions that model code calls: they check shapes and add nodes), `forward` and
+//! `backward` (the rules that emit calls). The two tables below are the whole list.
+
+pub mod batch;
+pub mod bias;
+pub mod conv2d;
+pub mod conv2d_pool;
+pub mod elementwise;
+pub mod linear;
+pub mod noise;
+pub mod pairwise;
+pub mod per_weight_kl;
+pub mod pool2d;
+pub mod samples;
+pub mod softmax;
+
+use crate::graph::{Emit, Graph, Node, Op, TensorId};
+use crate::{Error, Result};
+
+/// Emits the calls that compute a node's outputs from its inputs.
+pub fn forward(e: &mut Emit, node: &Node) {
+    match &node.op {
+        Op::Linear(d, f) => linear::forward(e, node, d, *f),
+        Op::Conv2d(d, f) => conv2d::forward(e, node, d, *f),
+        Op::Conv2dPool(d) => conv2d_pool::forward(e, node, d),
+        Op::Bias(d) => bias::forward(e, node, d),
+        Op::Unary(f) => elementwise::unary_forward(e, node, *f),
+        Op::Add(beta) => elementwise::add_forward(e, node, *beta),
+        Op::Multiply => elementwise::multiply_forward(e, node),
+        Op::Scale(factor) => elementwise::scale_forward(e, node, *factor),
+        Op::ScaleByScalar(factor) => elementwise::scale_by_scalar_forward(e, node, *factor),
+        Op::Sum => elementwise::sum_forward(e, node),
+        Op::HalfSquaredNorm => elementwise::half_squared_norm_forward(e, node),
+        Op::MaxPool2d(d) => pool2d::max_forward(e, node, d),
+        Op::AvgPool2d(d) => pool2d::avg_forward(e, node, d),
+        Op::ConcatOneHot(d) => samples::concat_one_hot_forward(e, node, d),
+        Op::CenterSamples(d) => samples::center_forward(e, node, d),
+        Op::MeanSamples(d) => samples::mean_forward(e, node, d),
+        Op::Softmax(d) => softmax::forward(e, node, d),
+        Op::LogMeanSoftmax(d) => softmax::log_mean_forward(e, node, d),
+        Op::SoftmaxXent(d) => softmax::xent_forward(e, node, d),
+        Op::Normal(d) => noise::normal_forward(e, node, d),
+        Op::Uniform(d) => noise::uniform_forward(e, node, d),
+        Op::NearestNeighbourKl(parts) => pairwise::forward(e, node, parts),
+        Op::PerWeightKl(d) => per_weight_kl::forward(e, node, d),
+        Op::GatherBatch(d) => batch::gather_forward(e, node, d),
+        Op::AdvanceStep(schedule) => batch::advance_step_forward(e, schedule),
+        Op::Metrics => batch::metrics_forward(e, node),
+        Op::Keep => elementwise::scale_forward(e, node, 1.0),
+    }
+}
+
+/// Emits the calls that compute the gradients of a node's inputs from those of its outputs.
+///
+/// # Errors
+/// When a gradient is asked for through an op that has none.
+pub fn backward(e: &mut Emit, node: &Node) -> Result<()> {
+    match &node.op {
+        Op::Linear(d, f) => linear::backward(e, node, d, *f),
+        Op::Conv2d(d, f) => conv2d::backward(e, node, d, *f),
+        Op::Conv2dPool(d) => conv2d_pool::backward(e, node, d),
+        Op::Bias(d) => bias::backward(e, node, d),
+        Op::Unary(crate::call::Unary::Sign) => return not_differentiable(node),
+        Op::Unary(f) => elementwise::unary_backward(e, node, *f),
+        Op::Add(beta) => elementwise::add_backward(e, node, *beta),
+        Op::Multiply => elementwise::multiply_backward(e, node),
+        Op::Scale(factor) => elementwise::scale_backward(e, node, *factor),
+        Op::ScaleByScalar(factor) => elementwise::scale_by_scalar_backward(e, node, *factor)?,
+        Op::Sum => elementwise::sum_backward(e, node),
+        Op::HalfSquaredNorm => elementwise::half_squared_norm_backward(e, node),
+        Op::MaxPool2d(d) => pool2d::max_backward(e, node, d),
+        Op::AvgPool2d(d) => pool2d::avg_backward(e, node, d),
+        Op::ConcatOneHot(d) => samples::concat_one_hot_backward(e, node, d),
+        Op::CenterSamples(d) => samples::center_backward(e, node, d),
+        Op::MeanSamples(d) => samples::mean_backward(e, node, d),
+        Op::Softmax(d) => softmax::backward(e, node, d),
+        Op::LogMeanSoftmax(d) => softmax::log_mean_backward(e, node, d),
+        Op::SoftmaxXent(d) => softmax::xent_backward(e, node, d),
+        Op::NearestNeighbourKl(parts) => pairwise::backward(e, node, parts),
+        Op::PerWeightKl(d) => per_weight_kl::backward(e, node, d),
+        Op::Normal(_) | Op::Uniform(_) | Op::GatherBatch(_) | Op::AdvanceStep(_) | Op::Metrics | Op::Keep => {
+            return not_differentiable(node);
+        }
+    }
+    Ok(())
+}
+
+fn not_differentiable(node: &Node) -> Result<()> {
+    Err(Error::input(format!(
+        "{}: {} is not differentiable; put stop_gradient before it if a constant is meant",
+        node.name,
+        node.op.name()
+    )))
+}
+
+/// The error of an op whose input has another shape than it can take.
+fn mismatch(g: &Graph, op: &str, name: &str, argument: &str, found: TensorId, expected: &str) -> Error {
+    Error::input(format!("{op} {name}: expected {argument} {expected}, found {} in {}", g.shape(found), g.name(found)))
+}
+
+/// Checks that a tensor has the axes `letters` (any sizes) and returns the sizes.
+fn axes<const R: usize>(
+    g: &Graph,
+    op: &str,
+    name: &str,
+    argument: &str,
+    x: TensorId,
+    letters: &str,
+) -> Result<[usize; R]> {
+    let shape = g.shape(x);
+    if shape.letters() != letters {
+        return Err(mismatch(g, op, name, argument, x, &format!("with axes {letters}")));
+    }
+    shape.sizes().try_into().map_err(|_| mismatch(g, op, name, argument, x, &format!("with axes {letters}")))
+}

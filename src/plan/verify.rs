@@ -1,0 +1,185 @@
+//! Checks a finished plan: every region inside its buffer, every element written before it is read, one Set per element of
+//! a gradient, no overlap between what a call writes and what else it touches, live buffers disjoint in the arena.
+
+use super::Plan;
+use crate::call::{Call, Place, Region, Write};
+use crate::graph::{Intervals, Store};
+use crate::{Error, Result};
+
+/// Verifies a plan over its store.
+///
+/// # Errors
+/// A sentence that names the call and the buffer.
+pub fn run(plan: &Plan, store: &Store) -> Result<()> {
+    let mut state = State::new(plan, store);
+    for (at, call) in plan.calls.iter().enumerate() {
+        overlaps(plan, store, call)?;
+        for region in &call.reads {
+            state.read(at, call, region)?;
+        }
+        for (region, write) in &call.writes {
+            if *write != Write::Set {
+                state.read(at, call, region)?;
+            }
+        }
+        for (region, write) in &call.writes {
+            state.write(at, call, region, *write)?;
+        }
+    }
+    for region in plan.kept.iter().chain(&plan.gradients) {
+        state.host_read(region)?;
+    }
+    Ok(())
+}
+
+struct State<'p> {
+    plan: &'p Plan,
+    store: &'p Store,
+    /// Elements of each workspace buffer that hold its current value.
+    workspace: Vec<Intervals>,
+    /// The same for the persistent gradients.
+    gradients: Vec<Intervals>,
+    /// Elements whose gradient has been read: setting them again would lose a contribution unnoticed.
+    persistent_len: Vec<usize>,
+}
+
+impl<'p> State<'p> {
+    fn new(plan: &'p Plan, store: &'p Store) -> Self {
+        let layout = store.layout(plan.workspace.real_bytes);
+        let mut gradients = vec![Intervals::default(); layout.slots.len()];
+        for (index, set) in gradients.iter_mut().enumerate() {
+            let id = crate::call::BufferId { place: Place::Persistent, index };
+            if store.is_transient(id) {
+                padding(store, id, layout.slots[index].len, set);
+            } else {
+                set.insert(0, layout.slots[index].len);
+            }
+        }
+        Self {
+            plan,
+            store,
+            workspace: vec![Intervals::default(); plan.workspace.slots.len()],
+            gradients,
+            persistent_len: layout.slots.iter().map(|slot| slot.len).collect(),
+        }
+    }
+
+    fn written(&mut self, region: &Region) -> &mut Intervals {
+        match region.buffer.place {
+            Place::Workspace => &mut self.workspace[region.buffer.index],
+            Place::Persistent => &mut self.gradients[region.buffer.index],
+        }
+    }
+
+    fn name(&self, region: &Region) -> String {
+        buffer_name(self.plan, self.store, region)
+    }
+
+    fn fail(&self, at: usize, call: &Call, region: &Region, what: &str) -> Error {
+        Error::run(format!(
+            "plan {}: call {at} ({} of {}) {what} {}; this is a defect of the engine, please report it",
+            self.plan.name,
+            call.kind.name(),
+            call.label,
+            self.name(region)
+        ))
+    }
+
+    fn read(&mut self, at: usize, call: &Call, region: &Region) -> Result<()> {
+        self.inside(at, call, region)?;
+        let complete = region.intervals().all(|(start, end)| self.written(region).contains(start, end));
+        if !complete {
+            return Err(self.fail(at, call, region, "reads elements that no call has written, of"));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, at: usize, call: &Call, region: &Region, write: Write) -> Result<()> {
+        self.inside(at, call, region)?;
+        if write == Write::Set {
+            let gradient = region.buffer.place == Place::Workspace || self.store.is_transient(region.buffer);
+            if gradient && region.intervals().any(|(start, end)| self.written(region).touches(start, end)) {
+                return Err(self.fail(at, call, region, "sets a second time"));
+            }
+        }
+        for (start, end) in region.intervals() {
+            self.written(region).insert(start, end);
+        }
+        Ok(())
+    }
+
+    fn host_read(&mut self, region: &Region) -> Result<()> {
+        if region.intervals().all(|(start, end)| self.written(region).contains(start, end)) {
+            return Ok(());
+        }
+        Err(Error::run(format!("plan {}: {} is asked for but never written", self.plan.name, self.name(region))))
+    }
+
+    fn inside(&self, at: usize, call: &Call, region: &Region) -> Result<()> {
+        let len = match region.buffer.place {
+            Place::Workspace => self.plan.workspace.slots[region.buffer.index].len,
+            Place::Persistent => self.persistent_len[region.buffer.index],
+        };
+        if region.count == 0 || region.len == 0 || region.offset + region.span() > len {
+            return Err(self.fail(at, call, region, "leaves the bounds of"));
+        }
+        Ok(())
+    }
+}
+
+/// Marks the elements between parameters, which the flat optimiser call touches, as written.
+fn padding(store: &Store, id: crate::call::BufferId, len: usize, set: &mut Intervals) {
+    let mut owned = Intervals::default();
+    for parameter in store.parameters().iter().filter(|p| store.gradient_buffer(p) == id) {
+        owned.insert(parameter.region.offset, parameter.region.offset + parameter.region.len);
+    }
+    for (start, end) in owned.gaps(0, len) {
+        set.insert(start, end);
+    }
+}
+
+/// No element that a call writes may be in another of its regions, in its buffer or in bytes of the arena.
+fn overlaps(plan: &Plan, store: &Store, call: &Call) -> Result<()> {
+    for (index, (written, _)) in call.writes.iter().enumerate() {
+        let others = call.writes.iter().enumerate().filter(|&(other, _)| other != index).map(|(_, (region, _))| region);
+        for other in call.reads.iter().chain(others) {
+            let same = written.buffer == other.buffer;
+            let clash = if same { regions_touch(written, other) } else { bytes_touch(plan, written, other) };
+            if clash {
+                return Err(Error::run(format!(
+                    "plan {}: {} of {} writes {} where it also uses {}; this is a defect of the engine, please report it",
+                    plan.name,
+                    call.kind.name(),
+                    call.label,
+                    buffer_name(plan, store, written),
+                    buffer_name(plan, store, other)
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn regions_touch(a: &Region, b: &Region) -> bool {
+    a.intervals().any(|(start, end)| b.intervals().any(|(s, e)| start < e && s < end))
+}
+
+/// True when two workspace buffers, both in use during one call, share bytes of the arena.
+fn bytes_touch(plan: &Plan, a: &Region, b: &Region) -> bool {
+    if a.buffer.place != Place::Workspace || b.buffer.place != Place::Workspace {
+        return false;
+    }
+    let range = |region: &Region| {
+        let slot = &plan.workspace.slots[region.buffer.index];
+        (slot.offset, slot.offset + slot.len * plan.workspace.element_bytes(slot.dtype))
+    };
+    let (a, b) = (range(a), range(b));
+    a.0 < b.1 && b.0 < a.1
+}
+
+fn buffer_name(plan: &Plan, store: &Store, region: &Region) -> String {
+    match region.buffer.place {
+        Place::Workspace => plan.workspace.slots[region.buffer.index].name.clone(),
+        Place::Persistent => store.name(region.buffer).to_string(),
+    }
+}
