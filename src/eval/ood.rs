@@ -57,9 +57,9 @@ fn ties(test: &[f64], ood: &[f64]) -> Result<Vec<Tie>> {
             )));
         }
     }
-    // Adding 0 turns -0 into +0, so that total order and equality agree.
-    let mut scores: Vec<(f64, bool)> = test.iter().map(|score| (score + 0.0, false)).collect();
-    scores.extend(ood.iter().map(|score| (score + 0.0, true)));
+    // The total order puts -0 next to +0, so equal scores are neighbours.
+    let mut scores: Vec<(f64, bool)> = test.iter().map(|&score| (score, false)).collect();
+    scores.extend(ood.iter().map(|&score| (score, true)));
     scores.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
     let tie = |group: &[(f64, bool)]| {
         let ood = group.iter().filter(|&&(_, is_ood)| is_ood).count();
