@@ -3,7 +3,9 @@
 pub mod backend;
 pub mod call;
 pub mod error;
+pub mod eval;
 pub mod graph;
 pub mod ops;
+pub mod plan;
 
 pub use error::{Error, Result};

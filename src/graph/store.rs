@@ -168,13 +168,18 @@ impl Store {
     /// The region of a parameter's stored gradient; the store then holds gradients of its group.
     pub fn gradient(&mut self, parameter: usize) -> Region {
         let p = &self.parameters[parameter];
-        let group = if p.large { Fixed::LargeGradients } else { Fixed::Gradients };
+        let region = Region { buffer: self.gradient_buffer(p), ..p.region };
         if p.large {
             self.large_gradients = true;
         } else {
             self.gradients = true;
         }
-        Region { buffer: buffer(group), ..p.region }
+        region
+    }
+
+    /// The buffer in which a parameter's gradient is stored.
+    pub fn gradient_buffer(&self, parameter: &Parameter) -> BufferId {
+        buffer(if parameter.large { Fixed::LargeGradients } else { Fixed::Gradients })
     }
 
     /// The regions that hold `count` moments of a range of weights: first and second for 2, second alone for 1.

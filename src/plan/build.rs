@@ -6,7 +6,6 @@ use crate::call::{Kind, Optimizer, Region, Write};
 use crate::graph::{Emit, Graph, Source, TensorId};
 use crate::ops;
 
-
 /// What a plan is to compute.
 #[derive(Clone, Debug, Default)]
 pub struct Request<'a> {
@@ -131,7 +130,8 @@ fn update(e: &mut Emit, optimizer: Optimizer, clip: Option<f32>) -> Result<()> {
     let mut runs: Vec<(Region, Region)> = Vec::new();
     for (weights, gradient) in stored {
         let joins = runs.last().is_some_and(|(run, _)| {
-            let between = |p: &Region| p.buffer == run.buffer && p.offset >= run.offset + run.len && p.offset < weights.offset;
+            let between =
+                |p: &Region| p.buffer == run.buffer && p.offset >= run.offset + run.len && p.offset < weights.offset;
             run.buffer == weights.buffer && !all.iter().any(between)
         });
         match runs.last_mut().filter(|_| joins) {

@@ -35,7 +35,8 @@ fn fuse_at(graph: &mut Graph, index: usize, fixed: &[TensorId], notes: &mut Vec<
 /// The node whose first output is `tensor`, when this very tensor is read by one node only and by no view.
 fn sole_producer(graph: &Graph, tensor: TensorId, fixed: &[TensorId]) -> Option<usize> {
     let is_root = graph.tensors[tensor.0].source == Source::Node;
-    let uses = graph.nodes.iter().flat_map(|node| &node.inputs).filter(|&&input| graph.blocks(input).0 == tensor).count();
+    let uses =
+        graph.nodes.iter().flat_map(|node| &node.inputs).filter(|&&input| graph.blocks(input).0 == tensor).count();
     if !is_root || uses != 1 || fixed.iter().any(|&kept| graph.blocks(kept).0 == tensor) {
         return None;
     }

@@ -11,6 +11,7 @@ mod print;
 mod verify;
 
 pub use build::Request;
+pub use print::bytes;
 
 use crate::call::{Call, Region};
 use crate::graph::Layout;

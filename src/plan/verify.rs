@@ -3,7 +3,7 @@
 
 use super::Plan;
 use crate::call::{Call, Place, Region, Write};
-use crate::graph::{Intervals, Store};
+use crate::graph::{Intervals, Layout, Slot, Store};
 use crate::{Error, Result};
 
 /// Verifies a plan over its store.
@@ -13,7 +13,7 @@ use crate::{Error, Result};
 pub fn run(plan: &Plan, store: &Store) -> Result<()> {
     let mut state = State::new(plan, store);
     for (at, call) in plan.calls.iter().enumerate() {
-        overlaps(plan, store, call)?;
+        state.overlaps(call)?;
         for region in &call.reads {
             state.read(at, call, region)?;
         }
@@ -39,8 +39,9 @@ struct State<'p> {
     workspace: Vec<Intervals>,
     /// The same for the persistent gradients.
     gradients: Vec<Intervals>,
-    /// Elements whose gradient has been read: setting them again would lose a contribution unnoticed.
     persistent_len: Vec<usize>,
+    /// Workspace buffers that share bytes with each workspace buffer: writing one destroys the others.
+    neighbours: Vec<Vec<usize>>,
 }
 
 impl<'p> State<'p> {
@@ -61,6 +62,7 @@ impl<'p> State<'p> {
             workspace: vec![Intervals::default(); plan.workspace.slots.len()],
             gradients,
             persistent_len: layout.slots.iter().map(|slot| slot.len).collect(),
+            neighbours: neighbours(&plan.workspace),
         }
     }
 
@@ -105,6 +107,11 @@ impl<'p> State<'p> {
         for (start, end) in region.intervals() {
             self.written(region).insert(start, end);
         }
+        if region.buffer.place == Place::Workspace {
+            for &other in &self.neighbours[region.buffer.index] {
+                self.workspace[other] = Intervals::default();
+            }
+        }
         Ok(())
     }
 
@@ -113,6 +120,32 @@ impl<'p> State<'p> {
             return Ok(());
         }
         Err(Error::run(format!("plan {}: {} is asked for but never written", self.plan.name, self.name(region))))
+    }
+
+    /// No element that a call writes may be in another of its regions, in its buffer or in bytes of the arena.
+    fn overlaps(&self, call: &Call) -> Result<()> {
+        for (index, (written, _)) in call.writes.iter().enumerate() {
+            let others = call.writes.iter().enumerate().filter(|&(other, _)| other != index).map(|(_, write)| &write.0);
+            for other in call.reads.iter().chain(others) {
+                let workspace = written.buffer.place == Place::Workspace && other.buffer.place == Place::Workspace;
+                let clash = if written.buffer == other.buffer {
+                    regions_touch(written, other)
+                } else {
+                    workspace && self.neighbours[written.buffer.index].contains(&other.buffer.index)
+                };
+                if clash {
+                    return Err(Error::run(format!(
+                        "plan {}: {} of {} writes {} where it also uses {}; this is a defect of the engine, please report it",
+                        self.plan.name,
+                        call.kind.name(),
+                        call.label,
+                        self.name(written),
+                        self.name(other)
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn inside(&self, at: usize, call: &Call, region: &Region) -> Result<()> {
@@ -138,43 +171,17 @@ fn padding(store: &Store, id: crate::call::BufferId, len: usize, set: &mut Inter
     }
 }
 
-/// No element that a call writes may be in another of its regions, in its buffer or in bytes of the arena.
-fn overlaps(plan: &Plan, store: &Store, call: &Call) -> Result<()> {
-    for (index, (written, _)) in call.writes.iter().enumerate() {
-        let others = call.writes.iter().enumerate().filter(|&(other, _)| other != index).map(|(_, (region, _))| region);
-        for other in call.reads.iter().chain(others) {
-            let same = written.buffer == other.buffer;
-            let clash = if same { regions_touch(written, other) } else { bytes_touch(plan, written, other) };
-            if clash {
-                return Err(Error::run(format!(
-                    "plan {}: {} of {} writes {} where it also uses {}; this is a defect of the engine, please report it",
-                    plan.name,
-                    call.kind.name(),
-                    call.label,
-                    buffer_name(plan, store, written),
-                    buffer_name(plan, store, other)
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
 fn regions_touch(a: &Region, b: &Region) -> bool {
     a.intervals().any(|(start, end)| b.intervals().any(|(s, e)| start < e && s < end))
 }
 
-/// True when two workspace buffers, both in use during one call, share bytes of the arena.
-fn bytes_touch(plan: &Plan, a: &Region, b: &Region) -> bool {
-    if a.buffer.place != Place::Workspace || b.buffer.place != Place::Workspace {
-        return false;
-    }
-    let range = |region: &Region| {
-        let slot = &plan.workspace.slots[region.buffer.index];
-        (slot.offset, slot.offset + slot.len * plan.workspace.element_bytes(slot.dtype))
-    };
-    let (a, b) = (range(a), range(b));
-    a.0 < b.1 && b.0 < a.1
+/// For each workspace buffer those that share bytes of the arena with it.
+fn neighbours(layout: &Layout) -> Vec<Vec<usize>> {
+    let range = |slot: &Slot| (slot.offset, slot.offset + slot.len * layout.element_bytes(slot.dtype));
+    let share = |a: &Slot, b: &Slot| range(a).0 < range(b).1 && range(b).0 < range(a).1;
+    let others =
+        |i: usize| (0..layout.slots.len()).filter(move |&j| j != i && share(&layout.slots[i], &layout.slots[j]));
+    (0..layout.slots.len()).map(|i| others(i).collect()).collect()
 }
 
 fn buffer_name(plan: &Plan, store: &Store, region: &Region) -> String {

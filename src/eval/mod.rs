@@ -1,0 +1,15 @@
+//! What a run reports: posterior samples of class probabilities in, figures and a table out.
+//!
+//! Every method is seen only as probabilities `[samples, images, classes]`. [`PredictiveAccumulator`] reduces them one posterior
+//! sample at a time to a [`Predictive`]; [`TestReport`] and [`OodReport`] hold the figures of [`metrics`] and [`ood`];
+//! [`table`] writes them for the terminal. Nothing here knows the engine or reads a file, and every sum runs in f64 in a fixed order.
+
+pub mod metrics;
+pub mod ood;
+mod predictive;
+mod report;
+mod table;
+
+pub use predictive::{Predictive, PredictiveAccumulator};
+pub use report::{OodReport, Score, ScoreReport, TestReport};
+pub use table::table;
