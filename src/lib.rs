@@ -5,7 +5,10 @@ pub mod call;
 pub mod error;
 pub mod eval;
 pub mod graph;
+pub mod method;
+pub mod model;
 pub mod ops;
 pub mod plan;
+pub mod train;
 
 pub use error::{Error, Result};

@@ -17,9 +17,13 @@ pub enum Init {
     Constant(f32),
     /// Uniform on [-bound, bound].
     Uniform(f32),
-    Normal {
-        mean: f32,
-        deviation: f32,
+    /// N(0, deviation^2).
+    Normal(f32),
+    /// A matrix [O, I]: N(0, first^2) in columns below `split`, N(0, rest^2) from there on.
+    NormalColumns {
+        split: usize,
+        first: f32,
+        rest: f32,
     },
 }
 

@@ -6,6 +6,7 @@ mod batch;
 mod bias;
 mod conv2d;
 mod conv2d_pool;
+mod device;
 mod elementwise;
 mod linear;
 mod matmul;
@@ -19,6 +20,7 @@ mod real;
 mod samples;
 mod softmax;
 
+pub use device::Cpu;
 pub use memory::{ALIGNMENT, Arena, Io, Memory, Strided, StridedMut};
 pub use real::Real;
 

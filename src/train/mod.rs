@@ -1,0 +1,3 @@
+//! Training runs: configuration, plans, epochs, checkpoints.
+
+pub mod step;
