@@ -10,18 +10,18 @@ const SUBDIVISIONS: usize = 6;
 /// Standard deviation of a stroke point's own displacement, as a fraction of the glyph's box.
 const JITTER: f32 = 0.028;
 /// Half the stroke width, pixels.
-const RADIUS: [f32; 2] = [0.6, 1.75];
+const RADIUS: [f32; 2] = [0.7, 1.7];
 /// Width of the stroke's soft edge, pixels.
 const EDGE: [f32; 2] = [0.7, 1.5];
 /// Relative change of the radius along a stroke.
 const PRESSURE: f32 = 0.35;
 /// Intensity of the strokes, 1 is white.
-const INTENSITY: [f32; 2] = [0.55, 1.0];
+const INTENSITY: [f32; 2] = [0.6, 1.0];
 /// Most clutter strokes, and their intensity relative to the glyph's.
-const CLUTTER: usize = 3;
+const CLUTTER: usize = 2;
 const CLUTTER_INTENSITY: [f32; 2] = [0.2, 0.7];
 /// Largest standard deviation of the pixel noise.
-const NOISE: f32 = 0.09;
+const NOISE: f32 = 0.07;
 
 type Canvas = [f32; SIDE * SIDE];
 

@@ -7,17 +7,17 @@ use super::draws::Draws;
 const CELLS: usize = 3;
 const NODES: usize = CELLS + 3;
 /// Standard deviation of a node's displacement, as a fraction of the glyph's box. The spline averages it down.
-const ELASTIC: f32 = 0.11;
+const ELASTIC: f32 = 0.10;
 /// Glyph box before the random scale, pixels: width and height.
 const BOX: [f32; 2] = [13.5, 18.5];
 /// Largest scale change per axis.
-const SCALE: f32 = 0.22;
-/// Standard deviation of tan(angle / 2): about 12 degrees.
-const HALF_ROTATION: f32 = 0.105;
+const SCALE: f32 = 0.18;
+/// Standard deviation of tan(angle / 2): about 10 degrees.
+const HALF_ROTATION: f32 = 0.09;
 /// Standard deviation of the horizontal shear.
-const SHEAR: f32 = 0.2;
+const SHEAR: f32 = 0.17;
 /// Largest shift per axis, pixels.
-const SHIFT: f32 = 2.6;
+const SHIFT: f32 = 1.75;
 
 /// Maps the unit square of a glyph to pixels.
 pub(super) struct Warp {
