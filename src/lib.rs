@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod call;
+pub mod data;
 pub mod error;
 pub mod eval;
 pub mod graph;
@@ -9,6 +10,7 @@ pub mod method;
 pub mod model;
 pub mod ops;
 pub mod plan;
+pub mod random;
 pub mod train;
 
 pub use error::{Error, Result};
