@@ -174,6 +174,29 @@ pub struct Conv2dDims {
     pub bias: u32,
 }
 
+/// Chunks of images that a weight gradient is cut into, over all samples: enough to balance the threads of a CPU, few enough
+/// to repay what each chunk sets up.
+const GRAD_WEIGHT_CHUNKS: usize = 16;
+
+impl Conv2dDims {
+    /// Images N of one chunk of work of one sample.
+    pub fn images_per_chunk(&self) -> usize {
+        let chunks = GRAD_WEIGHT_CHUNKS.div_ceil(self.samples as usize);
+        (self.batch as usize).div_ceil(chunks).max(1)
+    }
+
+    /// Chunks of images of one sample whose weight gradients are summed apart and then added in order.
+    pub fn grad_weight_chunks(&self) -> usize {
+        (self.batch as usize).div_ceil(self.images_per_chunk())
+    }
+
+    /// Elements of the scratch region that a weight gradient writes: [S, chunks, O*C*K*K + O].
+    pub fn grad_weight_partials(&self) -> usize {
+        let weights = self.channels as usize * (self.kernel * self.kernel) as usize;
+        self.samples as usize * self.grad_weight_chunks() * self.outputs as usize * (weights + 1)
+    }
+}
+
 // ---- pool2d: windows of K x K, `stride` apart, no padding, over [images, H, W] with images = S*N*C ----------------
 
 #[repr(C)]
@@ -391,14 +414,14 @@ pub enum Kind {
     Conv2dForward(Conv2dDims, Unary),
     /// dy, w -> dx
     Conv2dGradInput(Conv2dDims),
-    /// x, dy -> dw [S]-strided
+    /// x, dy -> dw [S]-strided, scratch [`Conv2dDims::grad_weight_partials`] (set; content of no use afterwards)
     Conv2dGradWeight(Conv2dDims),
     /// As Conv2dForward with bias, then max pool and ReLU: x, w, b -> y [S, N, O, H'/2, W'/2], argmax U8 of the same shape
     /// (0..3: row-major place in the 2x2 window; 4: the ReLU is closed).
     Conv2dPoolForward(Conv2dDims),
     /// dy, argmax, w -> dx
     Conv2dPoolGradInput(Conv2dDims),
-    /// x, dy, argmax -> dw, db, both [S]-strided
+    /// x, dy, argmax -> dw, db, both [S]-strided, scratch [`Conv2dDims::grad_weight_partials`] (as above)
     Conv2dPoolGradWeight(Conv2dDims),
 
     /// x, b [S]-strided [O] -> y

@@ -6,6 +6,7 @@ pub mod data;
 pub mod error;
 pub mod eval;
 pub mod graph;
+pub mod machine;
 pub mod method;
 pub mod model;
 pub mod ops;

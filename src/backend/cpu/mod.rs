@@ -6,6 +6,7 @@ mod batch;
 mod bias;
 mod conv2d;
 mod conv2d_pool;
+mod conv_parallel;
 mod device;
 mod elementwise;
 mod linear;
@@ -14,11 +15,15 @@ mod memory;
 mod noise;
 mod optim;
 mod pairwise;
+mod patches;
 mod per_weight_kl;
 mod pool2d;
 mod real;
 mod samples;
 mod softmax;
+#[cfg(test)]
+mod test_support;
+mod tiles;
 
 pub use device::Cpu;
 pub use memory::{ALIGNMENT, Arena, Io, Memory, Strided, StridedMut};
