@@ -28,8 +28,10 @@ pub struct Progress {
     pub step: u64,
     /// Epoch and validation loss of the best epoch so far.
     pub best: Option<(usize, f64)>,
-    /// Training seconds so far, over all sittings.
+    /// Seconds of training in all complete epochs.
     pub seconds: f64,
+    /// Seconds of training in the epoch that is not complete.
+    pub epoch_seconds: f64,
 }
 
 /// What a checkpoint holds.

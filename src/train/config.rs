@@ -151,6 +151,17 @@ impl Config {
         Ok(())
     }
 
+    /// `synthetic-bbh-shared`: the data set called `data`, method and, for generated weights, generator.
+    pub fn label(&self, data: &str) -> String {
+        let generator = match (self.method, self.generator) {
+            (MethodKind::Map, _) => return format!("{data}-map"),
+            (_, GeneratorKind::LayerWise) => "layer-wise",
+            (_, GeneratorKind::Sliced) => "sliced",
+            (_, GeneratorKind::Shared) => "shared",
+        };
+        format!("{data}-bbh-{generator}")
+    }
+
     /// The method with its settings.
     pub fn method(&self) -> Box<dyn Method> {
         match self.method {

@@ -58,17 +58,17 @@ impl Trainer {
         self.planned.steps_per_epoch
     }
 
-    /// Trains to the end of the current epoch. After each step `observe` hears (steps done in this epoch, sums so far); it
-    /// returns false to stop.
+    /// Trains to the end of the current epoch. After each step `observe` hears (steps done in this epoch, sums so far,
+    /// seconds of the epoch so far); it returns false to stop.
     ///
     /// # Errors
     /// When the loss stops being finite.
-    pub fn train_epoch(&mut self, observe: &mut dyn FnMut(usize, &Sums) -> bool) -> Result<Pause> {
+    pub fn train_epoch(&mut self, observe: &mut dyn FnMut(usize, &Sums, f64) -> bool) -> Result<Pause> {
         let start = Instant::now();
-        let before = self.progress.seconds;
+        let before = self.progress.epoch_seconds;
         loop {
             self.step();
-            self.progress.seconds = before + start.elapsed().as_secs_f64();
+            self.progress.epoch_seconds = before + start.elapsed().as_secs_f64();
             let sums = self.sums();
             let done = (self.progress.step as usize - 1) % self.planned.steps_per_epoch + 1;
             if !sums.loss.is_finite() {
@@ -79,7 +79,7 @@ impl Trainer {
                     self.progress.epoch + 1
                 )));
             }
-            let goes_on = observe(done, &sums);
+            let goes_on = observe(done, &sums, self.progress.epoch_seconds);
             if done == self.planned.steps_per_epoch {
                 self.progress.epoch += 1;
                 return Ok(Pause::EpochEnd);
@@ -130,8 +130,13 @@ impl Trainer {
     }
 
     /// Clears the sums after an epoch and returns its record.
-    pub fn close_epoch(&mut self, seconds: f64, valid: Option<&Predictive>) -> Result<EpochRecord> {
+    ///
+    /// # Errors
+    /// When `valid` does not belong to the validation set.
+    pub fn close_epoch(&mut self, valid: Option<&Predictive>) -> Result<EpochRecord> {
         let sums = self.sums();
+        let seconds = std::mem::take(&mut self.progress.epoch_seconds);
+        self.progress.seconds += seconds;
         self.cpu.persistent_mut::<f64>(self.planned.store.metrics()).fill(0.0);
         let mean = |sum: f64| sum / sums.steps;
         let (valid_accuracy, valid_nll) = match (valid, &self.planned.sets.valid) {
