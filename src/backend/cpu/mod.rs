@@ -18,6 +18,7 @@ mod pool2d;
 mod real;
 mod samples;
 mod softmax;
+mod update_rule;
 
 pub use memory::{ALIGNMENT, Arena, Io, Memory, Strided, StridedMut};
 pub use real::Real;
