@@ -2,11 +2,13 @@
 //! parallel over tiles whose number does not depend on the number of threads, and reduce in a fixed order: the same bits
 //! for any thread count.
 
+mod activation;
 mod batch;
 mod bias;
 mod conv2d;
 mod conv2d_pool;
 mod elementwise;
+mod lanes;
 mod linear;
 mod matmul;
 mod memory;
@@ -15,9 +17,13 @@ mod optim;
 mod pairwise;
 mod per_weight_kl;
 mod pool2d;
+mod rank_update;
 mod real;
 mod samples;
+mod skinny;
 mod softmax;
+#[cfg(test)]
+mod testing;
 mod update_rule;
 
 pub use memory::{ALIGNMENT, Arena, Io, Memory, Strided, StridedMut};
@@ -33,7 +39,7 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::LinearGradInput(d) => linear::grad_input(io, d),
         Kind::LinearGradWeight(d) => linear::grad_weight(io, d),
         Kind::LinearRankUpdate { dims, optimizer, input_gradient } => {
-            linear::rank_update(io, dims, *optimizer, *input_gradient)
+            rank_update::rank_update(io, dims, *optimizer, *input_gradient)
         }
         Kind::Conv2dForward(d, f) => conv2d::forward(io, d, *f),
         Kind::Conv2dGradInput(d) => conv2d::grad_input(io, d),
