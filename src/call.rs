@@ -153,6 +153,22 @@ pub struct LinearDims {
     pub bias: u32,
 }
 
+impl LinearDims {
+    /// Rows N up to which a rank update is offered.
+    pub const MOST_RANK: usize = 16;
+
+    /// Rows of w that one block of a rank update covers: at most 128 blocks, none of them under 2^16 elements.
+    pub fn rank_update_rows(&self) -> usize {
+        let (inputs, outputs) = (self.inputs as usize, self.outputs as usize);
+        outputs.div_ceil(128).max((1usize << 16).div_ceil(inputs)).next_multiple_of(4)
+    }
+
+    /// Elements of a rank update's scratch: one [N, I] for each block.
+    pub fn rank_update_scratch(&self) -> usize {
+        (self.outputs as usize).div_ceil(self.rank_update_rows()) * self.rows as usize * self.inputs as usize
+    }
+}
+
 // ---- conv2d: y[s,n,o,p,q] = b[s,o] + sum_{c,i,j} x[s,n,c,p*stride+i-pad,q*stride+j-pad] w[s,o,c,i,j] ---------------
 
 #[repr(C)]
@@ -406,7 +422,8 @@ pub enum Kind {
     LinearGradInput(LinearDims),
     /// x, dy -> dw [S]-strided
     LinearGradWeight(LinearDims),
-    /// x [1, N, I] with N <= 16, dy [1, N, O], scalars -> w, m (Adam), v updated in place; dx [1, N, I] if `input_gradient`.
+    /// x [1, N, I] with N <= 16, dy [1, N, O], scalars -> w, m (Adam), v updated in place; if `input_gradient`, also
+    /// dx [1, N, I] and scratch [`LinearDims::rank_update_scratch`] (Set).
     /// dw = dy^T x is formed in registers and never stored; dx uses w before the update.
     LinearRankUpdate { dims: LinearDims, optimizer: Optimizer, input_gradient: bool },
 
