@@ -3,10 +3,9 @@
 use super::conv_parallel::{add_partials, for_each_chunk, for_each_partial};
 use super::memory::with_scratch;
 use super::patches::Patches;
-use super::tiles::{NARROW, blocks, dot_tile, padded};
+use super::tiles::{NARROW, Tiled, blocks, dot_tile, for_each_narrow, padded};
 use super::{Io, Real, Strided, StridedMut};
 use crate::call::*;
-use pulp::{Arch, Simd, WithSimd};
 
 /// Output pixels, or output channels, that a register tile spans.
 const PIXELS: usize = 4;
@@ -14,7 +13,7 @@ const CHANNELS: usize = 4;
 
 pub fn forward<T: Real>(io: &Io<T>, d: &Conv2dDims, function: Unary) {
     let bias = (d.bias != 0).then(|| io.strided(2));
-    forward_slices(d, function, io.read(0), &io.strided(1), bias.as_ref(), io.write(0), io.adds(0));
+    forward_slices(d, function, io.read(0), &io.strided(1), bias.as_ref(), io.write(0));
 }
 
 pub fn grad_input<T: Real>(io: &Io<T>, d: &Conv2dDims) {
@@ -39,7 +38,7 @@ pub fn images_from<'a, T>(
     &data[(sample * batch + first) * len..(sample + 1) * batch * len]
 }
 
-/// y (+)= f(conv(x, w) + b)
+/// y = f(conv(x, w) + b)
 fn forward_slices<T: Real>(
     d: &Conv2dDims,
     function: Unary,
@@ -47,7 +46,6 @@ fn forward_slices<T: Real>(
     w: &Strided<T>,
     bias: Option<&Strided<T>>,
     y: &mut [T],
-    add: bool,
 ) {
     let patches = &Patches::for_reading(d);
     let lanes = padded(patches.outputs);
@@ -62,8 +60,8 @@ fn forward_slices<T: Real>(
             let y = y.chunks_exact_mut(patches.outputs * patches.pixels());
             for (x, y) in x.chunks_exact(patches.image()).zip(y) {
                 patches.load(x, image);
-                Arch::new().dispatch(ForwardImage { patches, panels, biases, image, tile });
-                store_channels(patches, tile, y, function, add);
+                for_each_narrow(1, patches.outputs, ForwardImage { patches, panels, biases, image, tile });
+                store_channels(patches, tile, y, function);
             }
         });
     });
@@ -95,51 +93,25 @@ struct ForwardImage<'a, T> {
     tile: &'a mut [T],
 }
 
-impl<T: Real> ForwardImage<'_, T> {
+impl<T: Real> Tiled for ForwardImage<'_, T> {
+    /// The output channels `first..first + L`.
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        let taps = self.patches.taps();
-        let pixels = self.patches.pixels().next_multiple_of(PIXELS);
-        for (first, width) in blocks(self.patches.outputs, NARROW) {
-            let panel = &self.panels[first * taps..][..width * taps];
-            let biases = &self.biases[first..][..width];
-            let tile = &mut self.tile[first * pixels..][..width * pixels];
-            match width {
-                8 => forward_panel::<T, FMA, 8>(self.patches, panel, biases, self.image, tile),
-                16 => forward_panel::<T, FMA, 16>(self.patches, panel, biases, self.image, tile),
-                _ => forward_panel::<T, FMA, 24>(self.patches, panel, biases, self.image, tile),
+    fn tile<const FMA: bool, const L: usize>(&mut self, _: usize, first: usize) {
+        let patches = self.patches;
+        let panel = &self.panels[first * patches.taps()..][..L * patches.taps()];
+        let bias: [T; L] = std::array::from_fn(|l| self.biases[first + l]);
+        let last = patches.pixels() - 1;
+        let pixels = patches.pixels().next_multiple_of(PIXELS);
+        let targets = self.tile[first * pixels..][..L * pixels].chunks_exact_mut(PIXELS * L);
+        for (i, target) in targets.enumerate() {
+            let starts = std::array::from_fn(|p| {
+                let pixel = (i * PIXELS + p).min(last);
+                patches.offset(pixel / patches.out_width, pixel % patches.out_width)
+            });
+            let sums = patch_sums::<T, FMA, PIXELS, L>(patches, panel, bias, self.image, starts);
+            for (target, sums) in target.chunks_exact_mut(L).zip(&sums) {
+                target.copy_from_slice(sums);
             }
-        }
-    }
-}
-
-impl<T: Real> WithSimd for ForwardImage<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        if S::IS_SCALAR { self.run::<false>() } else { self.run::<true>() }
-    }
-}
-
-#[inline(always)]
-fn forward_panel<T: Real, const FMA: bool, const L: usize>(
-    patches: &Patches,
-    panel: &[T],
-    biases: &[T],
-    image: &[T],
-    tile: &mut [T],
-) {
-    let bias: [T; L] = std::array::from_fn(|l| biases[l]);
-    let last = patches.pixels() - 1;
-    for (i, target) in tile.chunks_exact_mut(PIXELS * L).enumerate() {
-        let starts = std::array::from_fn(|p| {
-            let pixel = (i * PIXELS + p).min(last);
-            patches.offset(pixel / patches.out_width, pixel % patches.out_width)
-        });
-        let sums = patch_sums::<T, FMA, PIXELS, L>(patches, panel, bias, image, starts);
-        for (target, sums) in target.chunks_exact_mut(L).zip(&sums) {
-            target.copy_from_slice(sums);
         }
     }
 }
@@ -161,8 +133,8 @@ pub fn patch_sums<T: Real, const FMA: bool, const P: usize, const L: usize>(
     sums
 }
 
-/// y [O, H'*W'] (+)= f(tile), with the tile as [panel][H'*W', channels of the panel].
-fn store_channels<T: Real>(patches: &Patches, tile: &[T], y: &mut [T], function: Unary, add: bool) {
+/// y [O, H'*W'] = f(tile), with the tile as [panel][H'*W', channels of the panel].
+fn store_channels<T: Real>(patches: &Patches, tile: &[T], y: &mut [T], function: Unary) {
     let pixels = patches.pixels();
     let stored = pixels.next_multiple_of(PIXELS);
     for (first, width) in blocks(patches.outputs, NARROW) {
@@ -170,14 +142,10 @@ fn store_channels<T: Real>(patches: &Patches, tile: &[T], y: &mut [T], function:
         let channels = y.chunks_exact_mut(pixels).skip(first).take(width);
         for (l, y) in channels.enumerate() {
             let values = tile[l..].iter().step_by(width);
-            if add {
-                y.iter_mut().zip(values).for_each(|(y, value)| *y += activation(function, *value));
-            } else {
-                y.iter_mut().zip(values).for_each(|(y, value)| *y = *value);
-            }
+            y.iter_mut().zip(values).for_each(|(y, value)| *y = *value);
         }
     }
-    if !add && function != Unary::Identity {
+    if function != Unary::Identity {
         y.iter_mut().for_each(|y| *y = activation(function, *y));
     }
 }
@@ -233,7 +201,8 @@ fn grad_input_slices<T: Real>(d: &Conv2dDims, dy: &[T], w: &Strided<T>, dx: &mut
                 for (dx, dy) in dx.chunks_exact_mut(patches.image()).zip(dy.chunks_exact(out)) {
                     turn_channels(dy, patches.pixels(), turned);
                     image.fill(T::ZERO);
-                    Arch::new().dispatch(GradInputImage { patches, weights, dy: turned, image });
+                    let work = GradInputImage { patches, weights, dy: turned, image };
+                    for_each_narrow(patches.runs, patches.run, work);
                     patches.unload(image, dx, add || turn > 0);
                 }
             });
@@ -264,49 +233,22 @@ struct GradInputImage<'a, T> {
     image: &'a mut [T],
 }
 
-impl<T: Real> GradInputImage<'_, T> {
+impl<T: Real> Tiled for GradInputImage<'_, T> {
+    /// Adds one block of lanes of every patch's gradient to the image; lanes beyond the run are zero.
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        for r in 0..self.patches.runs {
-            for (lane, width) in blocks(self.patches.run, NARROW) {
-                let weights = &self.weights[self.patches.weight_block(r, lane)..][..width * self.patches.outputs];
-                let image = &mut self.image[self.patches.run_offset(r) + lane..];
-                match width {
-                    8 => scatter_patches::<T, FMA, 8>(self.patches, weights, self.dy, image),
-                    16 => scatter_patches::<T, FMA, 16>(self.patches, weights, self.dy, image),
-                    _ => scatter_patches::<T, FMA, 24>(self.patches, weights, self.dy, image),
-                }
-            }
-        }
-    }
-}
-
-impl<T: Real> WithSimd for GradInputImage<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        if S::IS_SCALAR { self.run::<false>() } else { self.run::<true>() }
-    }
-}
-
-/// Adds one block of lanes of every patch's gradient to the image; lanes beyond the run are zero.
-#[inline(always)]
-fn scatter_patches<T: Real, const FMA: bool, const L: usize>(
-    patches: &Patches,
-    weights: &[T],
-    dy: &[T],
-    image: &mut [T],
-) {
-    let (pixels, outputs) = (patches.pixels(), patches.outputs);
-    for first in (0..pixels).step_by(PIXELS) {
-        let rows: [&[T]; PIXELS] = std::array::from_fn(|p| &dy[(first + p).min(pixels - 1) * outputs..][..outputs]);
-        let mut sums = [[T::ZERO; L]; PIXELS];
-        dot_tile::<T, FMA, PIXELS, L>(&mut sums, rows, weights, L);
-        for (pixel, sums) in (first..pixels).zip(&sums) {
-            let start = patches.offset(pixel / patches.out_width, pixel % patches.out_width);
-            for (target, sum) in image[start..][..L].iter_mut().zip(sums) {
-                *target += *sum;
+    fn tile<const FMA: bool, const L: usize>(&mut self, r: usize, lane: usize) {
+        let (patches, outputs) = (self.patches, self.patches.outputs);
+        let weights = &self.weights[patches.weight_block(r, lane)..][..L * outputs];
+        let image = &mut self.image[patches.run_offset(r) + lane..];
+        let pixels = patches.pixels();
+        for first in (0..pixels).step_by(PIXELS) {
+            let rows: [&[T]; PIXELS] =
+                std::array::from_fn(|p| &self.dy[(first + p).min(pixels - 1) * outputs..][..outputs]);
+            let mut sums = [[T::ZERO; L]; PIXELS];
+            dot_tile::<T, FMA, PIXELS, L>(&mut sums, rows, weights, L);
+            for (pixel, sums) in (first..pixels).zip(&sums) {
+                let start = patches.offset(pixel / patches.out_width, pixel % patches.out_width);
+                image[start..][..L].iter_mut().zip(sums).for_each(|(target, sum)| *target += *sum);
             }
         }
     }
@@ -326,7 +268,8 @@ fn grad_weight_slices<T: Real>(d: &Conv2dDims, x: &[T], dy: &[T], dw: StridedMut
             image.fill(T::ZERO);
             for (x, dy) in x.chunks_exact(patches.image()).zip(dy.chunks_exact(out)).take(images) {
                 patches.load(x, image);
-                Arch::new().dispatch(GradWeightImage { patches, image, dy, sums });
+                let work = GradWeightImage { patches, image, dy, sums };
+                for_each_narrow(patches.runs, patches.run, work);
             }
             patches.unpack_runs(sums, &mut partial[..patches.outputs * patches.taps()], NARROW);
         });
@@ -342,50 +285,29 @@ struct GradWeightImage<'a, T> {
     sums: &'a mut [T],
 }
 
-impl<T: Real> GradWeightImage<'_, T> {
+impl<T: Real> Tiled for GradWeightImage<'_, T> {
+    /// sums [O, L] += sum over pixels of dy [O, H'*W'] times L lanes of the patch.
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        for r in 0..self.patches.runs {
-            for (lane, width) in blocks(self.patches.run, NARROW) {
-                let sums = &mut self.sums[self.patches.weight_block(r, lane)..][..width * self.patches.outputs];
-                let image = &self.image[self.patches.run_offset(r) + lane..];
-                match width {
-                    8 => sum_patches::<T, FMA, 8>(self.patches, image, self.dy, sums),
-                    16 => sum_patches::<T, FMA, 16>(self.patches, image, self.dy, sums),
-                    _ => sum_patches::<T, FMA, 24>(self.patches, image, self.dy, sums),
-                }
+    fn tile<const FMA: bool, const L: usize>(&mut self, r: usize, lane: usize) {
+        let (patches, outputs) = (self.patches, self.patches.outputs);
+        let sums = &mut self.sums[patches.weight_block(r, lane)..][..L * outputs];
+        let image = &self.image[patches.run_offset(r) + lane..];
+        let (pixels, line) = (patches.pixels(), patches.out_width);
+        for (i, targets) in sums.chunks_mut(CHANNELS * L).enumerate() {
+            let channels: [usize; CHANNELS] = std::array::from_fn(|p| (i * CHANNELS + p).min(outputs - 1));
+            let mut tile = [[T::ZERO; L]; CHANNELS];
+            for row in 0..patches.out_height {
+                let rows = channels.map(|o| &self.dy[o * pixels + row * line..][..line]);
+                let panel = &image[patches.offset(row, 0)..];
+                dot_tile::<T, FMA, CHANNELS, L>(&mut tile, rows, panel, patches.pixel_step);
             }
-        }
-    }
-}
-
-impl<T: Real> WithSimd for GradWeightImage<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        if S::IS_SCALAR { self.run::<false>() } else { self.run::<true>() }
-    }
-}
-
-/// sums [O, L] += sum over pixels of dy [O, H'*W'] times L lanes of the patch.
-#[inline(always)]
-fn sum_patches<T: Real, const FMA: bool, const L: usize>(patches: &Patches, image: &[T], dy: &[T], sums: &mut [T]) {
-    let (pixels, line) = (patches.pixels(), patches.out_width);
-    for (tile, targets) in sums.chunks_mut(CHANNELS * L).enumerate() {
-        let channels: [usize; CHANNELS] = std::array::from_fn(|p| (tile * CHANNELS + p).min(patches.outputs - 1));
-        let mut tile = [[T::ZERO; L]; CHANNELS];
-        for row in 0..patches.out_height {
-            let rows = channels.map(|o| &dy[o * pixels + row * line..][..line]);
-            let panel = &image[patches.offset(row, 0)..];
-            dot_tile::<T, FMA, CHANNELS, L>(&mut tile, rows, panel, patches.pixel_step);
-        }
-        for (target, tile) in targets.chunks_exact_mut(L).zip(&tile) {
-            target.iter_mut().zip(tile).for_each(|(target, value)| *target += *value);
+            for (target, tile) in targets.chunks_exact_mut(L).zip(&tile) {
+                target.iter_mut().zip(tile).for_each(|(target, value)| *target += *value);
+            }
         }
     }
 }
 
 #[cfg(test)]
 #[path = "conv2d_tests.rs"]
-mod tests;
+pub(super) mod tests;

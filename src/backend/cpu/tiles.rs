@@ -3,6 +3,7 @@
 //! A tile is `P` rows of `L` lanes that stay in vector registers while a sum runs. Widths suit 16 registers of 8 lanes.
 
 use super::Real;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Lanes of f32 in a 256-bit register: widths are multiples of it.
 pub const LANES: usize = 8;
@@ -55,18 +56,83 @@ pub fn dot_tile<T: Real, const FMA: bool, const P: usize, const L: usize>(
     }
 }
 
-/// sums[l] += sum_e values[e] source[offsets[e] + l].
+/// sums[l] += sum_e values[e] source[places[e] * scale + l].
 #[inline(always)]
 pub fn gather_tile<T: Real, const FMA: bool, const L: usize>(
     sums: &mut [T; L],
     values: &[T],
-    offsets: &[u32],
+    places: &[u32],
+    scale: usize,
     source: &[T],
 ) {
-    for (&value, &offset) in values.iter().zip(offsets) {
-        let lanes = &source[offset as usize..][..L];
+    for (&value, &place) in values.iter().zip(places) {
+        let lanes = &source[place as usize * scale..][..L];
         for l in 0..L {
             sums[l] = multiply_add::<T, FMA>(value, lanes[l], sums[l]);
         }
+    }
+}
+
+/// Work on blocks of lanes, whose number the compiler knows.
+pub trait Tiled {
+    /// Lanes `lane..lane + L` of run `run`, with fused multiply-adds if the hardware has them. To be inlined always.
+    fn tile<const FMA: bool, const L: usize>(&mut self, run: usize, lane: usize);
+}
+
+/// Visits every block of at most [`NARROW`] registers of `runs` runs of `len` lanes, with the widest vectors of the machine.
+pub fn for_each_narrow(runs: usize, len: usize, work: impl Tiled) {
+    Arch::new().dispatch(Job::<_, false> { work, runs, len });
+}
+
+/// As [`for_each_narrow`], with blocks of at most [`WIDE`] registers.
+pub fn for_each_wide(runs: usize, len: usize, work: impl Tiled) {
+    Arch::new().dispatch(Job::<_, true> { work, runs, len });
+}
+
+struct Job<W, const IS_WIDE: bool> {
+    work: W,
+    runs: usize,
+    len: usize,
+}
+
+impl<W: Tiled, const IS_WIDE: bool> Job<W, IS_WIDE> {
+    #[inline(always)]
+    fn visit<const FMA: bool>(mut self) {
+        for run in 0..self.runs {
+            for (lane, width) in blocks(self.len, if IS_WIDE { WIDE } else { NARROW }) {
+                match width / LANES {
+                    1 => self.work.tile::<FMA, 8>(run, lane),
+                    2 => self.work.tile::<FMA, 16>(run, lane),
+                    3 => self.work.tile::<FMA, 24>(run, lane),
+                    registers if IS_WIDE => self.visit_wide::<FMA>(run, lane, registers),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn visit_wide<const FMA: bool>(&mut self, run: usize, lane: usize, registers: usize) {
+        match registers {
+            4 => self.work.tile::<FMA, 32>(run, lane),
+            5 => self.work.tile::<FMA, 40>(run, lane),
+            6 => self.work.tile::<FMA, 48>(run, lane),
+            7 => self.work.tile::<FMA, 56>(run, lane),
+            8 => self.work.tile::<FMA, 64>(run, lane),
+            9 => self.work.tile::<FMA, 72>(run, lane),
+            10 => self.work.tile::<FMA, 80>(run, lane),
+            11 => self.work.tile::<FMA, 88>(run, lane),
+            12 => self.work.tile::<FMA, 96>(run, lane),
+            _ => self.work.tile::<FMA, 104>(run, lane),
+        }
+    }
+}
+
+impl<W: Tiled, const IS_WIDE: bool> WithSimd for Job<W, IS_WIDE> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        if S::IS_SCALAR { self.visit::<false>() } else { self.visit::<true>() }
     }
 }
