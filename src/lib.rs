@@ -4,5 +4,7 @@ pub mod backend;
 pub mod call;
 pub mod error;
 pub mod graph;
+pub mod random;
+pub mod schedule;
 
 pub use error::{Error, Result};

@@ -4,6 +4,7 @@
 
 mod batch;
 mod bias;
+mod columns;
 mod conv2d;
 mod conv2d_pool;
 mod elementwise;
@@ -18,6 +19,7 @@ mod pool2d;
 mod real;
 mod samples;
 mod softmax;
+mod update_rule;
 
 pub use memory::{ALIGNMENT, Arena, Io, Memory, Strided, StridedMut};
 pub use real::Real;
