@@ -13,6 +13,8 @@ pub mod model;
 pub mod ops;
 pub mod plan;
 pub mod random;
+pub mod random;
+pub mod schedule;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -5,6 +5,7 @@
 mod activation;
 mod batch;
 mod bias;
+mod columns;
 mod conv2d;
 mod conv2d_pool;
 mod conv_parallel;
