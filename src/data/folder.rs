@@ -96,11 +96,7 @@ fn load_half(
     }
     let classes = check_labels(&labels.bytes, classes, &labels_path)?;
     Ok(ImageSet {
-        name: if half == "train" {
-            name.to_string()
-        } else {
-            format!("{name} (test)")
-        },
+        name: name.to_string(),
         channels,
         height,
         width,
