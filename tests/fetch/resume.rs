@@ -136,4 +136,9 @@ fn a_server_without_ranges_starts_over() {
         fs::read(root.path().join("tiny").join(LABELS)).unwrap(),
         body
     );
+    assert_eq!(
+        server.requests().len(),
+        2,
+        "the first start was dropped, not the whole second try"
+    );
 }
