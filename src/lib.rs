@@ -13,7 +13,6 @@ pub mod model;
 pub mod ops;
 pub mod plan;
 pub mod random;
-pub mod random;
 pub mod schedule;
 pub mod train;
 
