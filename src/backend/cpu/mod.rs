@@ -8,6 +8,7 @@ mod bias;
 mod conv2d;
 mod conv2d_pool;
 mod elementwise;
+mod gemm;
 mod lanes;
 mod linear;
 mod matmul;

@@ -1,6 +1,6 @@
 //! Linear map of few rows: w [O, I] is read once, in order, for all rows at once. Bound by memory when w is large.
 
-use super::lanes::{LANES, Vectorised, add_product, padded, total, vectorised};
+use super::lanes::{LANES, Vectorised, add_product, padded, prefetch, total, vectorised};
 use super::linear::{Sizes, finish};
 use super::matmul::{SMALL, Tile, Tiling, par_tiles};
 use super::{Real, Strided, StridedMut};
@@ -78,25 +78,31 @@ impl<T: Real> Dots<'_, '_, T> {
         let len = self.inputs;
         let x: [&[T]; R] = std::array::from_fn(|r| &self.x[(n + r) * len..][..len]);
         let w: [&[T]; C] = std::array::from_fn(|c| &self.w[(o + c) * len..][..len]);
-        let sums = dots::<T, FMA, R, C>(len, x, w);
+        // The first rows of x ask for the rows of w that come next; to the others w is in the cache.
+        let next = if n == 0 { self.w.get((o + C) * len..).unwrap_or_default() } else { &[] };
+        let sums = dots::<T, FMA, R, C>(len, x, w, next);
         for r in 0..R {
             self.tile.row(n + r)[o..o + C].copy_from_slice(&sums[r]);
         }
     }
 }
 
-/// sums[r][c] = x[r] . w[c], all of `len` elements.
+/// sums[r][c] = x[r] . w[c], all of `len` elements; meanwhile memory is asked for the first C rows of `next`.
 #[inline(always)]
 fn dots<T: Real, const FMA: bool, const R: usize, const C: usize>(
     len: usize,
     x: [&[T]; R],
     w: [&[T]; C],
+    next: &[T],
 ) -> [[T; C]; R] {
     let whole = len / LANES;
     let xs: [_; R] = std::array::from_fn(|r| &x[r].as_chunks::<LANES>().0[..whole]);
     let ws: [_; C] = std::array::from_fn(|c| &w[c].as_chunks::<LANES>().0[..whole]);
     let mut sums = [[[T::ZERO; LANES]; C]; R];
     for i in 0..whole {
+        for c in 0..C {
+            prefetch(next, c * len + i * LANES, 1);
+        }
         for r in 0..R {
             for c in 0..C {
                 add_product::<T, FMA>(&mut sums[r][c], &xs[r][i], &ws[c][i]);
