@@ -16,6 +16,8 @@ const COLUMNS: usize = 16;
 const DEPTH: usize = 256;
 /// Rows of a that are packed at once: 96 KiB of f32.
 const BLOCK_ROWS: usize = 16 * ROWS;
+/// Columns that are copied side by side.
+const COPIED: usize = 8;
 
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -86,36 +88,51 @@ impl<T: Real> Vectorised for Product<'_, '_, T> {
 /// Packs x [count, depth] into panels of W rows, each [depth, W], the last filled up with zeros.
 #[inline(always)]
 fn pack<T: Real, const W: usize>(panels: &mut [T], x: Matrix<T>, count: usize, depth: usize) {
-    for (p, panel) in panels.chunks_exact_mut(W * depth).enumerate() {
-        let panel = panel.as_chunks_mut::<W>().0;
-        let width = W.min(count - p * W);
-        let x = x.from(p * W, 0);
-        if width < W {
-            panel.fill([T::ZERO; W]);
+    let whole = count / W;
+    let (panels, last) = panels.split_at_mut(whole * W * depth);
+    if x.row_stride == 1 {
+        pack_columns::<T, W>(panels, x, whole, depth);
+    } else {
+        for (p, panel) in panels.chunks_exact_mut(W * depth).enumerate() {
+            pack_rows(panel.as_chunks_mut::<W>().0, x.from(p * W, 0));
+        }
+    }
+    if !last.is_empty() {
+        pack_last::<T, W>(last, x.from(whole * W, 0), count - whole * W);
+    }
+}
+
+/// Copies columns that each stand together in memory into `count` panels, a few columns at a time so that reads run on.
+#[inline(always)]
+fn pack_columns<T: Real, const W: usize>(panels: &mut [T], x: Matrix<T>, count: usize, depth: usize) {
+    for first in (0..depth).step_by(COPIED) {
+        let end = depth.min(first + COPIED);
+        for p in 0..count {
+            let panel = panels[p * W * depth..][first * W..end * W].as_chunks_mut::<W>().0;
             for (k, lanes) in panel.iter_mut().enumerate() {
-                for (i, lane) in lanes[..width].iter_mut().enumerate() {
-                    *lane = x.data[i * x.row_stride + k * x.column_stride];
-                }
-            }
-        } else if x.row_stride == 1 {
-            for (k, lanes) in panel.iter_mut().enumerate() {
-                lanes.copy_from_slice(&x.data[k * x.column_stride..][..W]);
-            }
-        } else if x.column_stride == 1 {
-            pack_rows(panel, x);
-        } else {
-            for (k, lanes) in panel.iter_mut().enumerate() {
-                for (i, lane) in lanes.iter_mut().enumerate() {
-                    *lane = x.data[i * x.row_stride + k * x.column_stride];
-                }
+                lanes.copy_from_slice(&x.data[(first + k) * x.column_stride + p * W..][..W]);
             }
         }
     }
 }
 
-/// Turns W rows that each stand together in memory into a panel [depth, W].
+/// Packs fewer than W rows into one panel.
+#[inline(always)]
+fn pack_last<T: Real, const W: usize>(panel: &mut [T], x: Matrix<T>, count: usize) {
+    for (k, lanes) in panel.as_chunks_mut::<W>().0.iter_mut().enumerate() {
+        *lanes = [T::ZERO; W];
+        for (i, lane) in lanes[..count].iter_mut().enumerate() {
+            *lane = x.data[i * x.row_stride + k * x.column_stride];
+        }
+    }
+}
+
+/// Turns W rows into a panel [depth, W].
 #[inline(always)]
 fn pack_rows<T: Real, const W: usize>(panel: &mut [[T; W]], x: Matrix<T>) {
+    if x.column_stride != 1 {
+        return pack_last::<T, W>(panel.as_flattened_mut(), x, W);
+    }
     let depth = panel.len();
     let rows: [&[T]; W] = std::array::from_fn(|i| &x.data[i * x.row_stride..][..depth]);
     for (k, lanes) in panel.iter_mut().enumerate() {

@@ -9,7 +9,7 @@ pub const SMALL: usize = 1 << 19;
 /// Multiply-adds below which a tile is not split further.
 const SMALL_TILE: usize = 1 << 20;
 /// Tiles that a product is split into while they are not small, so that threads of unequal speed end together.
-const TILES: usize = 16;
+const TILES: usize = 8;
 /// Largest tile: its share of both operands fits the second-level cache at the usual depths.
 const TILE_ROWS: usize = 384;
 const TILE_COLUMNS: usize = 512;
@@ -130,16 +130,17 @@ impl Products {
         self.blocks * self.terms * self.m * self.n * self.k
     }
 
-    /// Halves the longer side of a tile until there are enough tiles or they are small.
+    /// Halves the longer side of a tile until there are enough tiles or they are small. Sides are multiples of 48, which
+    /// both sides of the register tile (6 x 16) divide.
     fn tiling(&self) -> Tiling {
-        let even = |len: usize, tile: usize| len.div_ceil(len.div_ceil(tile)).next_multiple_of(16);
+        let even = |len: usize, tile: usize| len.div_ceil(len.div_ceil(tile)).next_multiple_of(48);
         let (mut rows, mut columns) = (even(self.m, TILE_ROWS), even(self.n, TILE_COLUMNS));
         while self.blocks * self.m.div_ceil(rows) * self.n.div_ceil(columns) < TILES
             && rows * columns * self.k * self.terms > 2 * SMALL_TILE
-            && rows.max(columns) > 32
+            && rows.max(columns) > 96
         {
             let longer = if rows > columns { &mut rows } else { &mut columns };
-            *longer = (*longer / 2).next_multiple_of(16);
+            *longer = (*longer / 2).next_multiple_of(48);
         }
         Tiling { blocks: self.blocks, rows: self.m, columns: self.n, tile_rows: rows, tile_columns: columns }
     }
