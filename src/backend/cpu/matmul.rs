@@ -49,6 +49,7 @@ impl<'a, T> Matrix<'a, T> {
 }
 
 /// c [m, n] (row-major, rows `c_stride` apart) = or += a [m, k] b [k, n], on the calling thread.
+#[allow(dead_code)]
 pub fn gemm<T: Real>(
     (m, n, k): (usize, usize, usize),
     c: &mut [T],
@@ -61,6 +62,21 @@ pub fn gemm<T: Real>(
     assert!(a.holds(m, k) && b.holds(k, n), "matrix product reads outside an operand");
     let mut c = Tile { pointer: c.as_mut_ptr(), stride: c_stride, rows: m, columns: n, life: PhantomData };
     gemm::gemm(&mut c, k, add, a, b);
+}
+
+/// Asks memory for the cache lines of x from `first` on, as far as they exist.
+#[inline(always)]
+pub fn prefetch<T>(x: &[T], first: usize, len: usize) {
+    for element in x.get(first..(first + len).min(x.len())).unwrap_or_default().iter().step_by(64 / size_of::<T>()) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch accesses nothing; the address is that of a live element.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = element;
+    }
 }
 
 /// A rectangle of a row-major matrix that one thread writes.
@@ -165,3 +181,7 @@ pub fn par_gemm<'a, T: Real>(
         }
     });
 }
+
+#[cfg(test)]
+#[path = "matmul_tests.rs"]
+mod tests;
