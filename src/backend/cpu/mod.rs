@@ -12,6 +12,7 @@ mod conv2d_pool;
 mod conv_parallel;
 mod device;
 mod elementwise;
+mod gemm;
 mod lanes;
 mod linear;
 mod matmul;

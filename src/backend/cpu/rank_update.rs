@@ -3,8 +3,8 @@
 //! With few rows N the gradient dw[o, i] = sum_n dy[n, o] x[n, i] costs less to form again than to store and read: each
 //! element of w and of the moments is read and written once, and dw never exists.
 
-use super::lanes::{Vectorised, multiply_add, prefetch, vectorised};
-use super::matmul::SMALL;
+use super::lanes::{Vectorised, multiply_add, vectorised};
+use super::matmul::{SMALL, prefetch};
 use super::memory::with_scratch;
 use super::update_rule::{Adam, RmsProp};
 use super::{Io, Real};
