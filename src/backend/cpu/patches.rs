@@ -28,7 +28,7 @@ pub struct Patches {
     pub run: usize,
     run_step: usize,
     /// Elements from the patch of one output pixel to that of its right and its lower neighbour.
-    pub pixel_step: usize,
+    pixel_step: usize,
     line_step: usize,
     columns: bool,
 }
@@ -218,6 +218,11 @@ impl Patches {
         }
     }
 
+    /// Images that a task works on at once: enough to fill register tiles on small maps, few enough to stay in the cache.
+    pub fn group(&self, most: usize, elements: usize) -> usize {
+        (elements / self.scratch()).clamp(1, most)
+    }
+
     /// Elements of the weights as runs.
     pub fn weight_runs(&self) -> usize {
         self.runs * self.outputs * padded(self.run)
@@ -231,35 +236,50 @@ impl Patches {
 
     /// w [O, C, K, K] as [run][block of at most `registers` registers][O, lanes of the block], zero beyond the run.
     pub fn pack_runs<T: Real>(&self, w: &[T], packed: &mut [T], registers: usize) {
-        packed.fill(T::ZERO);
-        self.for_each_tap(registers, |o, r, place, tap| packed[place] = w[o * self.taps() + self.weight(r, tap)]);
-    }
-
-    /// Gradients of weights as runs to dw [O, C, K, K].
-    pub fn unpack_runs<T: Real>(&self, packed: &[T], dw: &mut [T], registers: usize) {
-        self.for_each_tap(registers, |o, r, place, tap| dw[o * self.taps() + self.weight(r, tap)] = packed[place]);
-    }
-
-    /// Place in [C, K, K] of element `tap` of run `r`.
-    #[inline(always)]
-    fn weight(&self, r: usize, tap: usize) -> usize {
-        if self.columns {
-            return tap;
-        }
-        let (j, channel) = (tap / self.channels, tap % self.channels);
-        (channel * self.kernel + r) * self.kernel + j
-    }
-
-    /// Visits (output channel, run, place in the weights as runs, place in the run) of every weight.
-    #[inline(always)]
-    fn for_each_tap(&self, registers: usize, mut visit: impl FnMut(usize, usize, usize, usize)) {
-        for o in 0..self.outputs {
+        for (o, taps) in w.chunks_exact(self.taps()).enumerate() {
             for r in 0..self.runs {
+                let mut weights = self.run_weights(r);
                 for (lane, width) in tiles::blocks(self.run, registers) {
-                    let start = self.weight_block(r, lane) + o * width;
-                    for tap in lane..(lane + width).min(self.run) {
-                        visit(o, r, start + tap - lane, tap);
+                    let lanes = &mut packed[self.weight_block(r, lane) + o * width..][..width];
+                    for value in lanes {
+                        *value = weights.next().map_or(T::ZERO, |weight| taps[weight]);
                     }
+                }
+            }
+        }
+    }
+
+    /// Gradients of weights as runs, set in or added to the weights [C, K, K] of output channel `o`.
+    pub fn unpack_channel<T: Real>(&self, packed: &[T], o: usize, dw: &mut [T], registers: usize, add: bool) {
+        if !add {
+            dw.fill(T::ZERO);
+        }
+        for r in 0..self.runs {
+            let mut weights = self.run_weights(r);
+            for (lane, width) in tiles::blocks(self.run, registers) {
+                let lanes = &packed[self.weight_block(r, lane) + o * width..][..width];
+                for (value, weight) in lanes.iter().zip(&mut weights) {
+                    dw[weight] += *value;
+                }
+            }
+        }
+    }
+
+    /// Places in [C, K, K] of the elements of run `r`, in order.
+    fn run_weights(&self, r: usize) -> impl Iterator<Item = usize> {
+        let (steps, lanes, step) =
+            if self.columns { (1, self.run, 1) } else { (self.kernel, self.channels, self.kernel * self.kernel) };
+        let first = r * self.kernel;
+        (0..steps).flat_map(move |j| (0..lanes).map(move |lane| first + j + lane * step))
+    }
+
+    /// First elements of the patches of all output pixels of `images` scratch images, row-major.
+    pub fn starts(&self, images: usize, starts: &mut [u32]) {
+        let mut starts = starts.iter_mut();
+        for image in 0..images {
+            for row in 0..self.out_height {
+                for (column, start) in (0..self.out_width).zip(&mut starts) {
+                    *start = (image * self.scratch() + self.offset(row, column)) as u32;
                 }
             }
         }

@@ -35,18 +35,15 @@ fn multiply_add<T: Real, const FMA: bool>(a: T, b: T, c: T) -> T {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// sums[p][l] += sum_k rows[p][k] panel[k * stride + l], with k over the elements of a row.
+/// sums[p][l] += sum_k rows[p][k] panel[k * L + l], with k over the elements of a row.
 #[inline(always)]
 pub fn dot_tile<T: Real, const FMA: bool, const P: usize, const L: usize>(
     sums: &mut [[T; L]; P],
     rows: [&[T]; P],
     panel: &[T],
-    stride: usize,
 ) {
     let depth = rows[0].len();
-    let rows = rows.map(|row| &row[..depth]);
-    for k in 0..depth {
-        let lanes = &panel[k * stride..][..L];
+    for (k, lanes) in panel.chunks_exact(L).take(depth).enumerate() {
         for p in 0..P {
             let value = rows[p][k];
             for l in 0..L {
@@ -56,20 +53,32 @@ pub fn dot_tile<T: Real, const FMA: bool, const P: usize, const L: usize>(
     }
 }
 
-/// sums[l] += sum_e values[e] source[places[e] * scale + l].
+/// sums[p][l] += sum_e values[p][e] source[places[e] * scale + l], with e over the places.
 #[inline(always)]
-pub fn gather_tile<T: Real, const FMA: bool, const L: usize>(
-    sums: &mut [T; L],
-    values: &[T],
+pub fn gather_tile<T: Real, const FMA: bool, const P: usize, const L: usize>(
+    sums: &mut [[T; L]; P],
+    values: [&[T]; P],
     places: &[u32],
     scale: usize,
     source: &[T],
 ) {
-    for (&value, &place) in values.iter().zip(places) {
+    for (e, &place) in places.iter().enumerate() {
         let lanes = &source[place as usize * scale..][..L];
-        for l in 0..L {
-            sums[l] = multiply_add::<T, FMA>(value, lanes[l], sums[l]);
+        for p in 0..P {
+            let value = values[p][e];
+            for l in 0..L {
+                sums[p][l] = multiply_add::<T, FMA>(value, lanes[l], sums[p][l]);
+            }
         }
+    }
+}
+
+/// target[l] += sums[l]
+#[inline(always)]
+pub fn add_lanes<T: Real, const L: usize>(target: &mut [T], sums: &[T; L]) {
+    let target = &mut target[..L];
+    for l in 0..L {
+        target[l] += sums[l];
     }
 }
 
