@@ -3,13 +3,15 @@
 use super::conv_parallel::{add_partials, for_each_chunk, for_each_partial, store_weights};
 use super::memory::with_scratch;
 use super::patches::Patches;
-use super::tiles::{NARROW, Tiled, add_lanes, blocks, dot_tile, for_each_narrow, gather_tile, padded};
+use super::tiles::{LANES, NARROW, Tiled, add_lanes, blocks, dot_tile, for_each_narrow, gather_tile, padded};
 use super::{Io, Real, Strided, StridedMut};
 use crate::call::*;
 
-/// Output pixels, or output channels, that a register tile spans.
-const PIXELS: usize = 4;
-const CHANNELS: usize = 4;
+/// Output pixels, or output channels, that a register tile of two registers a row spans.
+const PIXELS: usize = 6;
+const CHANNELS: usize = 6;
+/// Output pixels of a tile of one register a row: enough sums to hide the latency of an addition.
+const MORE_PIXELS: usize = 8;
 /// Scratch elements of the images that a task works on at once.
 const GROUP: usize = 1 << 13;
 
@@ -53,7 +55,7 @@ fn forward_slices<T: Real>(
     let (lanes, out) = (padded(patches.outputs), patches.outputs * patches.pixels());
     let group = patches.group(d.images_per_chunk(), GROUP);
     let pixels = group * patches.pixels();
-    let sizes = [patches.panels(), lanes, group * patches.scratch(), pixels, lanes * pixels.next_multiple_of(PIXELS)];
+    let sizes = [patches.panels(), lanes, group * patches.scratch(), pixels, lanes * pixels];
     for_each_chunk(d, y, out, |s, first, y| {
         let x = images_from(d, x, d.shared_input != 0, s, first, patches.image());
         with_scratch(sizes.iter().sum(), |scratch: &mut [T]| {
@@ -104,43 +106,51 @@ pub fn pack_bias<T: Real>(bias: Option<&[T]>, packed: &mut [T]) {
 }
 
 /// tile [panel][pixels, channels of the panel] = conv(images, panels) + biases at the pixels whose patches start at `starts`.
-struct ForwardImages<'a, T> {
-    patches: &'a Patches,
-    panels: &'a [T],
-    biases: &'a [T],
-    images: &'a [T],
-    starts: &'a [u32],
-    tile: &'a mut [T],
+pub struct ForwardImages<'a, T> {
+    pub patches: &'a Patches,
+    pub panels: &'a [T],
+    pub biases: &'a [T],
+    pub images: &'a [T],
+    pub starts: &'a [u32],
+    pub tile: &'a mut [T],
 }
 
-impl<T: Real> Tiled for ForwardImages<'_, T> {
-    /// The output channels `first..first + L`.
+impl<T: Real> ForwardImages<'_, T> {
+    /// The output channels `first..first + L`, P pixels at once.
     #[inline(always)]
-    fn tile<const FMA: bool, const L: usize>(&mut self, _: usize, first: usize) {
-        let taps = self.patches.taps();
+    fn panel<const FMA: bool, const P: usize, const L: usize>(&mut self, first: usize) {
+        let (taps, pixels) = (self.patches.taps(), self.starts.len());
         let panel = &self.panels[first * taps..][..L * taps];
         let mut bias = [T::ZERO; L];
         bias.copy_from_slice(&self.biases[first..][..L]);
-        let stored = self.starts.len().next_multiple_of(PIXELS);
-        let tile = &mut self.tile[first * stored..][..L * stored];
-        let mut pixel = 0;
-        for target in tile.chunks_exact_mut(PIXELS * L) {
-            let mut starts = [0; PIXELS];
-            for p in 0..PIXELS {
-                starts[p] = self.starts[(pixel + p).min(self.starts.len() - 1)] as usize;
+        let tile = &mut self.tile[first * pixels..][..L * pixels];
+        for pixel in (0..pixels).step_by(P) {
+            let mut starts = [0; P];
+            for p in 0..P {
+                starts[p] = self.starts[(pixel + p).min(pixels - 1)] as usize;
             }
-            let sums = patch_sums::<T, FMA, PIXELS, L>(self.patches, panel, bias, self.images, starts);
-            for p in 0..PIXELS {
-                target[p * L..][..L].copy_from_slice(&sums[p]);
+            let sums = patch_sums::<T, FMA, P, L>(self.patches, panel, bias, self.images, starts);
+            for p in 0..P.min(pixels - pixel) {
+                tile[(pixel + p) * L..][..L].copy_from_slice(&sums[p]);
             }
-            pixel += PIXELS;
+        }
+    }
+}
+
+impl<T: Real> Tiled for ForwardImages<'_, T> {
+    #[inline(always)]
+    fn tile<const FMA: bool, const L: usize>(&mut self, _: usize, first: usize) {
+        if L == LANES {
+            self.panel::<FMA, MORE_PIXELS, L>(first);
+        } else {
+            self.panel::<FMA, PIXELS, L>(first);
         }
     }
 }
 
 /// The sums over the patches that start at `starts`, for the channels of one panel.
 #[inline(always)]
-pub fn patch_sums<T: Real, const FMA: bool, const P: usize, const L: usize>(
+fn patch_sums<T: Real, const FMA: bool, const P: usize, const L: usize>(
     patches: &Patches,
     panel: &[T],
     bias: [T; L],
@@ -162,9 +172,8 @@ pub fn patch_sums<T: Real, const FMA: bool, const P: usize, const L: usize>(
 
 /// y [images, O, H'*W'] from a tile [panel][images' pixels, channels of the panel].
 fn store_channels<T: Real>(patches: &Patches, tile: &[T], pixels: usize, y: &mut [T]) {
-    let stored = pixels.next_multiple_of(PIXELS);
     for (first, width) in blocks(patches.outputs, NARROW) {
-        let tile = &tile[first * stored..][..width * stored];
+        let tile = &tile[first * pixels..][..width * pixels];
         let images = y.chunks_exact_mut(patches.outputs * patches.pixels());
         for (y, tile) in images.zip(tile.chunks(width * patches.pixels())) {
             let channels = y.chunks_exact_mut(patches.pixels()).skip(first).take(width);

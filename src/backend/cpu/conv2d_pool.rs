@@ -4,7 +4,7 @@
 //! most a quarter of the products of a dense gradient, and none for windows that the ReLU closed.
 
 use super::conv_parallel::{add_partials, for_each_chunk, for_each_chunk_pair, for_each_partial, store_weights};
-use super::conv2d::{as_u32, images_from, load_images, pack_bias, patch_sums, samples_of, split};
+use super::conv2d::{ForwardImages, as_u32, images_from, load_images, pack_bias, samples_of, split};
 use super::memory::with_scratch;
 use super::patches::Patches;
 use super::tiles::{Tiled, WIDE, add_lanes, for_each_narrow, for_each_wide, gather_tile, padded};
@@ -75,56 +75,55 @@ fn forward_slices<T: Real>(
 ) {
     let patches = &Patches::for_reading(d);
     let windows = Windows::new(patches);
-    let sizes = [patches.panels(), padded(patches.outputs), patches.scratch()];
+    let (lanes, pixels) = (padded(patches.outputs), WINDOW * windows.count());
+    let sizes = [patches.panels(), lanes, patches.scratch(), pixels, lanes * pixels];
     for_each_chunk_pair(d, (y, argmax), windows.pooled(), |s, first, y, argmax| {
         let x = images_from(d, x, d.shared_input != 0, s, first, patches.image());
         with_scratch(sizes.iter().sum(), |scratch: &mut [T]| {
-            let [panels, biases, image] = split(scratch, sizes);
+            let [panels, biases, image, starts, tile] = split(scratch, sizes);
             patches.pack_panels(w.block(s), panels);
             pack_bias(bias.map(|b| b.block(s)), biases);
             image.fill(T::ZERO);
+            let starts = &mut as_u32(starts)[..pixels];
+            for (i, start) in starts.iter_mut().enumerate() {
+                *start = windows.offset(i / WINDOW, i % WINDOW) as u32;
+            }
             let pooled = y.chunks_exact_mut(windows.pooled()).zip(argmax.chunks_exact_mut(windows.pooled()));
             for (x, (y, argmax)) in x.chunks_exact(patches.image()).zip(pooled) {
                 patches.load(x, image);
-                for_each_narrow(1, patches.outputs, ForwardImage { windows, panels, biases, image, y, argmax });
+                let conv = ForwardImages { patches, panels, biases, images: image, starts, tile };
+                for_each_narrow(1, patches.outputs, conv);
+                for_each_narrow(1, patches.outputs, PoolTile { outputs: patches.outputs, pixels, tile, y, argmax });
             }
         });
     });
 }
 
-/// y, argmax [O, H'/2, W'/2] of one image.
-struct ForwardImage<'a, T> {
-    windows: Windows<'a>,
-    panels: &'a [T],
-    biases: &'a [T],
-    image: &'a [T],
+/// y, argmax [O, windows] of one image from its tile [panel][pixels window by window, channels of the panel].
+struct PoolTile<'a, T> {
+    outputs: usize,
+    pixels: usize,
+    tile: &'a [T],
     y: &'a mut [T],
     argmax: &'a mut [u8],
 }
 
-impl<T: Real> Tiled for ForwardImage<'_, T> {
-    /// The output channels `first..first + L`.
+impl<T: Real> Tiled for PoolTile<'_, T> {
     #[inline(always)]
     fn tile<const FMA: bool, const L: usize>(&mut self, _: usize, first: usize) {
-        let (windows, patches) = (self.windows, self.windows.patches);
-        let panel = &self.panels[first * patches.taps()..][..L * patches.taps()];
-        let mut bias = [T::ZERO; L];
-        bias.copy_from_slice(&self.biases[first..][..L]);
-        let (count, channels) = (windows.count(), L.min(patches.outputs - first));
+        let (count, channels) = (self.pixels / WINDOW, L.min(self.outputs - first));
         let (y, argmax) = (&mut self.y[first * count..], &mut self.argmax[first * count..]);
-        for row in 0..windows.height {
-            for column in 0..windows.width {
-                let mut starts = [0; WINDOW];
-                for place in 0..WINDOW {
-                    starts[place] = patches.offset(2 * row + place / 2, 2 * column + place % 2);
-                }
-                let sums = patch_sums::<T, FMA, WINDOW, L>(patches, panel, bias, self.image, starts);
-                let (best, place) = pool(&sums);
-                let window = row * windows.width + column;
-                for l in 0..channels {
-                    y[l * count + window] = best[l];
-                    argmax[l * count + window] = place[l];
-                }
+        let (y, argmax) = (&mut y[..channels * count], &mut argmax[..channels * count]);
+        let tile = &self.tile[first * self.pixels..][..L * self.pixels];
+        for (window, tile) in tile.chunks_exact(WINDOW * L).enumerate() {
+            let mut sums = [[T::ZERO; L]; WINDOW];
+            for place in 0..WINDOW {
+                sums[place].copy_from_slice(&tile[place * L..][..L]);
+            }
+            let (best, places) = pool(&sums);
+            for l in 0..channels {
+                y[l * count + window] = best[l];
+                argmax[l * count + window] = places[l];
             }
         }
     }

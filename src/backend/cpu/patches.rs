@@ -5,11 +5,11 @@
 //! that runs of K*C would not fill a vector register.
 
 use super::Real;
-use super::tiles::{self, padded};
+use super::tiles::{self, LANES, padded};
 use crate::call::Conv2dDims;
 
 /// Shortest run worth a vector loop, elements.
-const SHORTEST_RUN: usize = 16;
+const SHORTEST_RUN: usize = 8;
 
 /// Sizes of one convolution and the places of its patches in a scratch image.
 #[derive(Clone, Copy, Debug)]
@@ -122,7 +122,13 @@ impl Patches {
     /// Lays one image x [C, H, W] out in `scratch`, whose elements outside the image must be zero already: they stay zero
     /// from image to image.
     pub fn load<T: Real>(&self, x: &[T], scratch: &mut [T]) {
-        if self.columns { self.load_columns(x, scratch) } else { self.load_interleaved(x, scratch) }
+        if !self.columns {
+            self.load_interleaved(x, scratch);
+        } else if self.channels == 1 && self.stride == 1 && self.pad == 0 && self.kernel <= LANES {
+            self.load_plain_columns(x, scratch);
+        } else {
+            self.load_columns(x, scratch);
+        }
     }
 
     fn load_interleaved<T: Real>(&self, x: &[T], scratch: &mut [T]) {
@@ -133,6 +139,22 @@ impl Patches {
                 let targets = scratch[start..].iter_mut().step_by(self.channels);
                 for (target, value) in targets.zip(&line[..columns]) {
                     *target = *value;
+                }
+            }
+        }
+    }
+
+    /// Columns of one channel without stride and padding: each row of a patch as one whole vector, whose surplus the next row
+    /// or the next patch overwrites.
+    fn load_plain_columns<T: Real>(&self, x: &[T], scratch: &mut [T]) {
+        for pixel in 0..self.pixels() {
+            let corner = pixel / self.out_width * self.width + pixel % self.out_width;
+            for i in 0..self.kernel {
+                let values = &x[corner + i * self.width..];
+                let targets = &mut scratch[pixel * self.pixel_step + i * self.kernel..];
+                match (values.first_chunk::<LANES>(), targets.first_chunk_mut::<LANES>()) {
+                    (Some(values), Some(targets)) => *targets = *values,
+                    _ => targets[..self.kernel].copy_from_slice(&values[..self.kernel]),
                 }
             }
         }

@@ -7,8 +7,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Lanes of f32 in a 256-bit register: widths are multiples of it.
 pub const LANES: usize = 8;
-/// Registers across a tile with four rows: 4 x 3 sums leave room for the operands.
-pub const NARROW: usize = 3;
+/// Registers across a tile with six rows: 6 x 2 sums leave room for the operands.
+pub const NARROW: usize = 2;
 /// Registers across a tile with one row.
 pub const WIDE: usize = 13;
 
@@ -112,7 +112,6 @@ impl<W: Tiled, const IS_WIDE: bool> Job<W, IS_WIDE> {
                 match width / LANES {
                     1 => self.work.tile::<FMA, 8>(run, lane),
                     2 => self.work.tile::<FMA, 16>(run, lane),
-                    3 => self.work.tile::<FMA, 24>(run, lane),
                     registers if IS_WIDE => self.visit_wide::<FMA>(run, lane, registers),
                     _ => {}
                 }
@@ -123,6 +122,7 @@ impl<W: Tiled, const IS_WIDE: bool> Job<W, IS_WIDE> {
     #[inline(always)]
     fn visit_wide<const FMA: bool>(&mut self, run: usize, lane: usize, registers: usize) {
         match registers {
+            3 => self.work.tile::<FMA, 24>(run, lane),
             4 => self.work.tile::<FMA, 32>(run, lane),
             5 => self.work.tile::<FMA, 40>(run, lane),
             6 => self.work.tile::<FMA, 48>(run, lane),
