@@ -147,14 +147,16 @@ impl Patches {
     /// Columns of one channel without stride and padding: each row of a patch as one whole vector, whose surplus the next row
     /// or the next patch overwrites.
     fn load_plain_columns<T: Real>(&self, x: &[T], scratch: &mut [T]) {
-        for pixel in 0..self.pixels() {
-            let corner = pixel / self.out_width * self.width + pixel % self.out_width;
-            for i in 0..self.kernel {
-                let values = &x[corner + i * self.width..];
-                let targets = &mut scratch[pixel * self.pixel_step + i * self.kernel..];
-                match (values.first_chunk::<LANES>(), targets.first_chunk_mut::<LANES>()) {
-                    (Some(values), Some(targets)) => *targets = *values,
-                    _ => targets[..self.kernel].copy_from_slice(&values[..self.kernel]),
+        for row in 0..self.out_height {
+            for column in 0..self.out_width {
+                let (corner, start) = (row * self.width + column, self.offset(row, column));
+                for i in 0..self.kernel {
+                    let values = &x[corner + i * self.width..];
+                    let targets = &mut scratch[start + i * self.kernel..];
+                    match (values.first_chunk::<LANES>(), targets.first_chunk_mut::<LANES>()) {
+                        (Some(values), Some(targets)) => *targets = *values,
+                        _ => targets[..self.kernel].copy_from_slice(&values[..self.kernel]),
+                    }
                 }
             }
         }
@@ -288,11 +290,9 @@ impl Patches {
     }
 
     /// Places in [C, K, K] of the elements of run `r`, in order.
-    fn run_weights(&self, r: usize) -> impl Iterator<Item = usize> {
-        let (steps, lanes, step) =
-            if self.columns { (1, self.run, 1) } else { (self.kernel, self.channels, self.kernel * self.kernel) };
-        let first = r * self.kernel;
-        (0..steps).flat_map(move |j| (0..lanes).map(move |lane| first + j + lane * step))
+    fn run_weights(&self, r: usize) -> RunWeights {
+        let (channels, step) = if self.columns { (self.run, 1) } else { (self.channels, self.kernel * self.kernel) };
+        RunWeights { next: r * self.kernel, left: self.run, channel: 0, channels, step }
     }
 
     /// First elements of the patches of all output pixels of `images` scratch images, row-major.
@@ -305,5 +305,32 @@ impl Patches {
                 }
             }
         }
+    }
+}
+
+/// Walks channel by channel, then to the next column of the kernel.
+struct RunWeights {
+    next: usize,
+    left: usize,
+    channel: usize,
+    channels: usize,
+    /// Elements from one channel to the next.
+    step: usize,
+}
+
+impl Iterator for RunWeights {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let weight = self.next;
+        self.channel += 1;
+        self.next += self.step;
+        if self.channel == self.channels {
+            self.channel = 0;
+            self.next = self.next + 1 - self.channels * self.step;
+        }
+        Some(weight)
     }
 }
