@@ -153,9 +153,10 @@ impl Patches {
                 for i in 0..self.kernel {
                     let values = &x[corner + i * self.width..];
                     let targets = &mut scratch[start + i * self.kernel..];
-                    match (values.first_chunk::<LANES>(), targets.first_chunk_mut::<LANES>()) {
-                        (Some(values), Some(targets)) => *targets = *values,
-                        _ => targets[..self.kernel].copy_from_slice(&values[..self.kernel]),
+                    if let (Some(values), Some(targets)) = (values.first_chunk(), targets.first_chunk_mut()) {
+                        copy_lanes(values, targets);
+                    } else {
+                        copy_row(&values[..self.kernel], targets);
                     }
                 }
             }
@@ -306,6 +307,21 @@ impl Patches {
             }
         }
     }
+}
+
+/// One vector, where a call to copy memory would cost more than the copy.
+#[inline(always)]
+fn copy_lanes<T: Real>(values: &[T; LANES], targets: &mut [T; LANES]) {
+    for l in 0..LANES {
+        targets[l] = values[l];
+    }
+}
+
+/// The last rows of an image, where a whole vector would reach past its end.
+#[cold]
+#[inline(never)]
+fn copy_row<T: Real>(values: &[T], targets: &mut [T]) {
+    targets[..values.len()].copy_from_slice(values);
 }
 
 /// Walks channel by channel, then to the next column of the kernel.
