@@ -126,8 +126,8 @@ impl<T: Real> ForwardImages<'_, T> {
         let tile = &mut self.tile[first * pixels..][..L * pixels];
         for pixel in (0..pixels).step_by(P) {
             let mut starts = [0; P];
-            for p in 0..P {
-                starts[p] = self.starts[(pixel + p).min(pixels - 1)] as usize;
+            for (p, start) in starts.iter_mut().enumerate() {
+                *start = self.starts[(pixel + p).min(pixels - 1)] as usize;
             }
             let sums = patch_sums::<T, FMA, P, L>(self.patches, panel, bias, self.images, starts);
             for p in 0..P.min(pixels - pixel) {
@@ -302,8 +302,8 @@ impl<T: Real> Tiled for GradInputImages<'_, T> {
         let last = self.starts.len() - 1;
         for first in (0..=last).step_by(PIXELS) {
             let mut rows = [self.dy; PIXELS];
-            for p in 0..PIXELS {
-                rows[p] = &self.dy[(first + p).min(last) * outputs..][..outputs];
+            for (p, row) in rows.iter_mut().enumerate() {
+                *row = &self.dy[(first + p).min(last) * outputs..][..outputs];
             }
             let mut sums = [[T::ZERO; L]; PIXELS];
             dot_tile::<T, FMA, PIXELS, L>(&mut sums, rows, weights);

@@ -7,7 +7,7 @@ use super::conv_parallel::{add_partials, for_each_chunk, for_each_chunk_pair, fo
 use super::conv2d::{ForwardImages, as_u32, images_from, load_images, pack_bias, samples_of, split};
 use super::memory::with_scratch;
 use super::patches::Patches;
-use super::tiles::{Tiled, WIDE, add_lanes, for_each_narrow, for_each_wide, gather_tile, padded};
+use super::tiles::{Tiled, WIDE, add_lanes, for_each_narrow, for_each_wide, gather_tile, is_nan, padded};
 use super::{Io, Real, Strided, StridedMut};
 use crate::call::*;
 
@@ -133,12 +133,11 @@ impl<T: Real> Tiled for PoolTile<'_, T> {
 #[inline(always)]
 fn pool<T: Real, const L: usize>(sums: &[[T; L]; WINDOW]) -> ([T; L], [u8; L]) {
     let (mut best, mut places) = (sums[0], [0; L]);
-    for place in 1..WINDOW {
+    for (place, sums) in (1..).zip(&sums[1..]) {
         for l in 0..L {
-            let value = sums[place][l];
-            let wins = value > best[l] || value != value;
-            best[l] = if wins { value } else { best[l] };
-            places[l] = if wins { place as u8 } else { places[l] };
+            let wins = sums[l] > best[l] || is_nan(sums[l]);
+            best[l] = if wins { sums[l] } else { best[l] };
+            places[l] = if wins { place } else { places[l] };
         }
     }
     for l in 0..L {

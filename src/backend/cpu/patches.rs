@@ -153,8 +153,10 @@ impl Patches {
                 for i in 0..self.kernel {
                     let values = &x[corner + i * self.width..];
                     let targets = &mut scratch[start + i * self.kernel..];
-                    if let (Some(values), Some(targets)) = (values.first_chunk(), targets.first_chunk_mut()) {
-                        copy_lanes(values, targets);
+                    if let (Some(values), Some(targets)) =
+                        (values.first_chunk::<LANES>(), targets.first_chunk_mut::<LANES>())
+                    {
+                        *targets = *values;
                     } else {
                         copy_row(&values[..self.kernel], targets);
                     }
@@ -309,15 +311,8 @@ impl Patches {
     }
 }
 
-/// One vector, where a call to copy memory would cost more than the copy.
-#[inline(always)]
-fn copy_lanes<T: Real>(values: &[T; LANES], targets: &mut [T; LANES]) {
-    for l in 0..LANES {
-        targets[l] = values[l];
-    }
-}
-
-/// The last rows of an image, where a whole vector would reach past its end.
+/// The last rows of an image, where a whole vector would reach past its end. Apart, so that the whole vectors do not become
+/// a call to copy memory.
 #[cold]
 #[inline(never)]
 fn copy_row<T: Real>(values: &[T], targets: &mut [T]) {

@@ -73,6 +73,13 @@ pub fn gather_tile<T: Real, const FMA: bool, const P: usize, const L: usize>(
     }
 }
 
+/// True for not-a-number, the only value that differs from itself.
+#[inline(always)]
+#[allow(clippy::eq_op, reason = "partial_cmp does not vectorise")]
+pub fn is_nan<T: Real>(value: T) -> bool {
+    value != value
+}
+
 /// target[l] += sums[l]
 #[inline(always)]
 pub fn add_lanes<T: Real, const L: usize>(target: &mut [T], sums: &[T; L]) {
