@@ -206,10 +206,15 @@ impl Conv2dDims {
         (self.batch as usize).div_ceil(self.images_per_chunk())
     }
 
-    /// Elements of the scratch region that a weight gradient writes: [S, chunks, O*C*K*K + O].
+    /// Elements of one chunk's weight and bias gradients: O rows of K times K*C, rounded up to whole vectors, and O.
+    pub fn grad_weight_partial(&self) -> usize {
+        let row = (self.kernel * self.channels).next_multiple_of(8) as usize;
+        self.outputs as usize * (self.kernel as usize * row + 1)
+    }
+
+    /// Elements of the scratch region that a weight gradient writes: [S, chunks, one chunk's gradients].
     pub fn grad_weight_partials(&self) -> usize {
-        let weights = self.channels as usize * (self.kernel * self.kernel) as usize;
-        self.samples as usize * self.grad_weight_chunks() * self.outputs as usize * (weights + 1)
+        self.samples as usize * self.grad_weight_chunks() * self.grad_weight_partial()
     }
 }
 
