@@ -32,7 +32,10 @@ const NEAR_ONE: u32 = 11_863_284;
 pub fn fill(stream: &Stream, block: u32, out: &mut [f32]) {
     match pulp::Arch::new() {
         pulp::Arch::Scalar => fill_blocks::<false>(stream, block, out),
-        arch => arch.dispatch(|| fill_blocks::<true>(stream, block, out)),
+        arch => arch.dispatch(
+            #[inline(always)]
+            || fill_blocks::<true>(stream, block, out),
+        ),
     }
 }
 

@@ -41,7 +41,10 @@ pub fn prior_block<T: Real>(dims: &PairwiseDims, stream: &Stream, sample: usize,
     normals(stream, element, out);
     let scale = T::of(dims.prior_scale.into());
     if scale != T::ONE {
-        pulp::Arch::new().dispatch(|| out.iter_mut().for_each(|p| *p *= scale));
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || out.iter_mut().for_each(|p| *p *= scale),
+        );
     }
 }
 
@@ -57,7 +60,17 @@ fn squared_distance<T: Real>(a: &[T], b: &[T]) -> f64 {
         }
     }
     let tail = a_tail.iter().zip(b_tail).map(|(&a, &b)| (a - b) * (a - b)).sum::<T>();
-    lanes.iter().map(|lane| lane.f64()).sum::<f64>() + tail.f64()
+    fold(&lanes) + tail.f64()
+}
+
+/// Sum of the accumulators. Out of line: inlined, its shuffles keep the compiler from vectorising the loop before it.
+#[inline(never)]
+fn fold<T: Real>(lanes: &[T; LANES]) -> f64 {
+    let mut sums = [0.0; 8];
+    for lanes in lanes.as_chunks::<8>().0 {
+        sums.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += lane.f64());
+    }
+    sums.iter().sum()
 }
 
 /// out [2, S, S]: |w_i - w_j|^2, then |p_i - w_j|^2.
@@ -72,7 +85,10 @@ fn squared_distances<T: Real>(dims: &PairwiseDims, stream: &Stream, w: Strided<T
                 for (i, prior) in prior.chunks_mut(len).enumerate() {
                     prior_block(dims, stream, i, first, prior);
                 }
-                pulp::Arch::new().dispatch(|| add_block(samples, &w, first, len, prior, &mut sums));
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    || add_block(samples, &w, first, len, prior, &mut sums),
+                );
             });
         }
         sums
@@ -177,14 +193,17 @@ fn squared_distances_grad<T: Real>(
 
 /// dw = or += factor * (a - b)
 fn add_difference<T: Real>(add: bool, dw: &mut [T], factor: T, a: &[T], b: &[T]) {
-    pulp::Arch::new().dispatch(|| {
-        let triples = dw.iter_mut().zip(a).zip(b);
-        if add {
-            triples.for_each(|((dw, &a), &b)| *dw += factor * (a - b));
-        } else {
-            triples.for_each(|((dw, &a), &b)| *dw = factor * (a - b));
-        }
-    });
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let triples = dw.iter_mut().zip(a).zip(b);
+            if add {
+                triples.for_each(|((dw, &a), &b)| *dw += factor * (a - b));
+            } else {
+                triples.for_each(|((dw, &a), &b)| *dw = factor * (a - b));
+            }
+        },
+    );
 }
 
 #[cfg(test)]
