@@ -153,6 +153,22 @@ pub struct LinearDims {
     pub bias: u32,
 }
 
+impl LinearDims {
+    /// Rows N up to which a rank update is offered.
+    pub const MOST_RANK: usize = 16;
+
+    /// Rows of w that one block of a rank update covers: at most 128 blocks, none of them under 2^16 elements.
+    pub fn rank_update_rows(&self) -> usize {
+        let (inputs, outputs) = (self.inputs as usize, self.outputs as usize);
+        outputs.div_ceil(128).max((1usize << 16).div_ceil(inputs)).next_multiple_of(4)
+    }
+
+    /// Elements of a rank update's scratch: one [N, I] for each block.
+    pub fn rank_update_scratch(&self) -> usize {
+        (self.outputs as usize).div_ceil(self.rank_update_rows()) * self.rows as usize * self.inputs as usize
+    }
+}
+
 // ---- conv2d: y[s,n,o,p,q] = b[s,o] + sum_{c,i,j} x[s,n,c,p*stride+i-pad,q*stride+j-pad] w[s,o,c,i,j] ---------------
 
 #[repr(C)]
@@ -172,6 +188,29 @@ pub struct Conv2dDims {
     pub out_width: u32,
     pub shared_input: u32,
     pub bias: u32,
+}
+
+/// Chunks of images that a weight gradient is cut into, over all samples: enough to balance the threads of a CPU, few enough
+/// to repay what each chunk sets up.
+const GRAD_WEIGHT_CHUNKS: usize = 16;
+
+impl Conv2dDims {
+    /// Images N of one chunk of work of one sample.
+    pub fn images_per_chunk(&self) -> usize {
+        let chunks = GRAD_WEIGHT_CHUNKS.div_ceil(self.samples as usize);
+        (self.batch as usize).div_ceil(chunks).max(1)
+    }
+
+    /// Chunks of images of one sample whose weight gradients are summed apart and then added in order.
+    pub fn grad_weight_chunks(&self) -> usize {
+        (self.batch as usize).div_ceil(self.images_per_chunk())
+    }
+
+    /// Elements of the scratch region that a weight gradient writes: [S, chunks, O*C*K*K + O].
+    pub fn grad_weight_partials(&self) -> usize {
+        let weights = self.channels as usize * (self.kernel * self.kernel) as usize;
+        self.samples as usize * self.grad_weight_chunks() * self.outputs as usize * (weights + 1)
+    }
 }
 
 // ---- pool2d: windows of K x K, `stride` apart, no padding, over [images, H, W] with images = S*N*C ----------------
@@ -383,7 +422,8 @@ pub enum Kind {
     LinearGradInput(LinearDims),
     /// x, dy -> dw [S]-strided
     LinearGradWeight(LinearDims),
-    /// x [1, N, I] with N <= 16, dy [1, N, O], scalars -> w, m (Adam), v updated in place; dx [1, N, I] if `input_gradient`.
+    /// x [1, N, I] with N <= 16, dy [1, N, O], scalars -> w, m (Adam), v updated in place; if `input_gradient`, also
+    /// dx [1, N, I] and scratch [`LinearDims::rank_update_scratch`] (Set).
     /// dw = dy^T x is formed in registers and never stored; dx uses w before the update.
     LinearRankUpdate { dims: LinearDims, optimizer: Optimizer, input_gradient: bool },
 
@@ -391,14 +431,14 @@ pub enum Kind {
     Conv2dForward(Conv2dDims, Unary),
     /// dy, w -> dx
     Conv2dGradInput(Conv2dDims),
-    /// x, dy -> dw [S]-strided
+    /// x, dy -> dw [S]-strided, scratch [`Conv2dDims::grad_weight_partials`] (set; content of no use afterwards)
     Conv2dGradWeight(Conv2dDims),
     /// As Conv2dForward with bias, then max pool and ReLU: x, w, b -> y [S, N, O, H'/2, W'/2], argmax U8 of the same shape
     /// (0..3: row-major place in the 2x2 window; 4: the ReLU is closed).
     Conv2dPoolForward(Conv2dDims),
     /// dy, argmax, w -> dx
     Conv2dPoolGradInput(Conv2dDims),
-    /// x, dy, argmax -> dw, db, both [S]-strided
+    /// x, dy, argmax -> dw, db, both [S]-strided, scratch [`Conv2dDims::grad_weight_partials`] (as above)
     Conv2dPoolGradWeight(Conv2dDims),
 
     /// x, b [S]-strided [O] -> y

@@ -2,13 +2,19 @@
 
 pub mod backend;
 pub mod call;
+pub mod cli;
+pub mod data;
 pub mod error;
 pub mod eval;
 pub mod graph;
+pub mod machine;
 pub mod method;
 pub mod model;
 pub mod ops;
 pub mod plan;
+pub mod random;
+pub mod random;
+pub mod schedule;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -1,1 +1,7 @@
-fn main() {}
+//! The command line: see `bbh --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bbh::cli::main()
+}

@@ -61,7 +61,7 @@ enum Fixed {
 pub struct Store {
     slots: Vec<(String, Dtype, usize)>,
     parameters: Vec<Parameter>,
-    streams: Vec<String>,
+    streams: Vec<(String, u32)>,
     gradients: bool,
     large_gradients: bool,
     moments: usize,
@@ -136,13 +136,22 @@ impl Store {
         Ok(Region::contiguous(BufferId { place: Place::Persistent, index: self.slots.len() - 1 }, 0, len))
     }
 
-    /// Number of the random stream called `name`: the same in every graph over this store.
-    pub fn stream(&mut self, name: &str) -> u32 {
-        let index = self.streams.iter().position(|stream| stream == name).unwrap_or_else(|| {
-            self.streams.push(name.to_string());
-            self.streams.len() - 1
-        });
-        index as u32
+    /// Number of the random stream called `name`: a hash, so that it is the same in every graph, whatever was asked before.
+    ///
+    /// # Errors
+    /// When two names of this store have the same number.
+    pub fn stream(&mut self, name: &str) -> Result<u32> {
+        let number = stream_number(name);
+        match self.streams.iter().find(|(_, known)| *known == number) {
+            Some((known, _)) if known != name => {
+                Err(Error::input(format!("random streams {known} and {name} have the same number; rename one")))
+            }
+            Some(_) => Ok(number),
+            None => {
+                self.streams.push((name.to_string(), number));
+                Ok(number)
+            }
+        }
     }
 
     pub fn parameters(&self) -> &[Parameter] {
@@ -220,6 +229,19 @@ impl Store {
         saved.iter().map(|&fixed| self.whole(fixed)).filter(|region| region.len > 0).collect()
     }
 
+    /// The region of the parameter or buffer called `name`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(&self, name: &str) -> Result<Region> {
+        let parameter = self.parameters.iter().find(|p| p.name == name).map(|p| p.region);
+        let buffer = || {
+            let index = self.slots.iter().position(|slot| slot.0 == name)?;
+            Some(Region::contiguous(BufferId { place: Place::Persistent, index }, 0, self.len(index)))
+        };
+        parameter.or_else(buffer).ok_or_else(|| Error::input(format!("no parameter or buffer is called {name}")))
+    }
+
     /// Name of a persistent buffer.
     pub fn name(&self, id: BufferId) -> &str {
         &self.slots[id.index].0
@@ -262,4 +284,10 @@ impl Store {
 
 fn buffer(fixed: Fixed) -> BufferId {
     BufferId { place: Place::Persistent, index: fixed as usize }
+}
+
+/// FNV-1a of the name, below 2^30: initial values and data sets draw from streams above.
+fn stream_number(name: &str) -> u32 {
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    hash & 0x3fff_ffff
 }

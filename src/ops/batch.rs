@@ -42,7 +42,7 @@ pub fn gather_batch(g: &mut Graph, set: &DeviceSet, batch: usize, order: Order) 
         pixels: pixels as u32,
         steps_per_epoch: set.images.div_ceil(batch) as u32,
         shuffle: u32::from(order == Order::Shuffled),
-        stream: g.store.stream("shuffle"),
+        stream: g.store.stream("shuffle")?,
     };
     let x = [('S', 1), ('N', batch), ('C', set.channels), ('H', set.height), ('W', set.width)];
     let rows = Shape::new(&[('N', batch)]);

@@ -87,7 +87,8 @@ pub(super) fn backward(e: &mut Emit, node: &Node, d: &Conv2dDims, f: Unary) {
     let (x_value, w_value) = (e.value(x), e.value(w));
     if e.wants(w) {
         let dw = e.gradient_target(w);
-        e.call(Kind::Conv2dGradWeight(*d), &[x_value, dz], &[dw]);
+        let partials = e.scratch(&format!("partials.{}", node.name), Dtype::Real, d.grad_weight_partials());
+        e.call(Kind::Conv2dGradWeight(*d), &[x_value, dz], &[dw, (partials, Write::Set)]);
     }
     if e.wants(x) {
         let dx = e.gradient_target(x);

@@ -1,7 +1,7 @@
 //! conv2d_pool: convolution, bias, 2x2 max pool and ReLU in one call, so that the convolution's output is never stored.
 //! `plan::fuse` makes it from conv2d, relu and max pool; ReLU and max commute.
 
-use crate::call::{Conv2dDims, Kind, Write};
+use crate::call::{Conv2dDims, Dtype, Kind, Write};
 use crate::graph::{Emit, Node};
 
 pub(super) fn forward(e: &mut Emit, node: &Node, d: &Conv2dDims) {
@@ -17,7 +17,8 @@ pub(super) fn backward(e: &mut Emit, node: &Node, d: &Conv2dDims) {
     let (x_value, w_value, argmax) = (e.value(x), e.value(w), e.value(node.outputs[1]));
     if e.wants(w) || e.wants(b) {
         let (dw, db) = (e.gradient_target(w), e.gradient_target(b));
-        e.call(Kind::Conv2dPoolGradWeight(*d), &[x_value, dy, argmax], &[dw, db]);
+        let partials = e.scratch(&format!("partials.{}", node.name), Dtype::Real, d.grad_weight_partials());
+        e.call(Kind::Conv2dPoolGradWeight(*d), &[x_value, dy, argmax], &[dw, db, (partials, Write::Set)]);
     }
     if e.wants(x) {
         let dx = e.gradient_target(x);

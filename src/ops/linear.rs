@@ -79,6 +79,7 @@ fn rank_update(e: &mut Emit, node: &Node, d: &LinearDims, optimizer: crate::call
     let input_gradient = e.wants(x);
     if input_gradient {
         writes.push(e.gradient_target(x));
+        writes.push((e.scratch(&format!("partials.{}", node.name), Dtype::Real, d.rank_update_scratch()), Write::Set));
     }
     let note = format!(
         "{}: weight gradient of rank {} + {} update{} in one pass; dw of {} elements is never stored",

@@ -10,7 +10,7 @@ use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
 /// # Errors
 /// When the shape is empty or too large.
 pub fn normal(g: &mut Graph, name: &str, shape: Shape, deviation: f32) -> Result<TensorId> {
-    let dims = dims(g, name, &shape, deviation, 0.0);
+    let dims = dims(g, name, &shape, deviation, 0.0)?;
     Ok(g.node(Op::Normal(dims), name, &[], &[("", shape, Dtype::Real)])?[0])
 }
 
@@ -19,12 +19,12 @@ pub fn normal(g: &mut Graph, name: &str, shape: Shape, deviation: f32) -> Result
 /// # Errors
 /// When the shape is empty or too large.
 pub fn uniform(g: &mut Graph, name: &str, shape: Shape, low: f32, high: f32) -> Result<TensorId> {
-    let dims = dims(g, name, &shape, high - low, low);
+    let dims = dims(g, name, &shape, high - low, low)?;
     Ok(g.node(Op::Uniform(dims), name, &[], &[("", shape, Dtype::Real)])?[0])
 }
 
-fn dims(g: &mut Graph, name: &str, shape: &Shape, scale: f32, shift: f32) -> NoiseDims {
-    NoiseDims { elements: shape.elements() as u32, stream: g.store.stream(name), scale, shift }
+fn dims(g: &mut Graph, name: &str, shape: &Shape, scale: f32, shift: f32) -> Result<NoiseDims> {
+    Ok(NoiseDims { elements: shape.elements() as u32, stream: g.store.stream(name)?, scale, shift })
 }
 
 pub(super) fn normal_forward(e: &mut Emit, node: &Node, d: &NoiseDims) {

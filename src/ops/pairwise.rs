@@ -43,7 +43,7 @@ pub(super) fn parts_dims(
         return Err(mismatch(g, op, name, "w", first, "with 2 to 16 samples (--samples)"));
     }
     let total: usize = parts.iter().map(|&part| g.shape(part).elements() / samples).sum();
-    let stream = g.store.stream(name);
+    let stream = g.store.stream(name)?;
     let mut at = 0;
     let mut dims = Vec::with_capacity(parts.len());
     for &part in parts {

@@ -1,3 +1,17 @@
-//! Training runs: configuration, plans, epochs, checkpoints.
+//! Training runs: options and configuration, plans, epochs, checkpoints.
 
+pub mod checkpoint;
+pub mod config;
+mod folder;
+mod init;
+pub mod options;
+mod planned;
+mod record;
+pub mod session;
 pub mod step;
+mod trainer;
+
+pub use folder::RunFolder;
+pub use planned::{Planned, Sets};
+pub use record::{EpochRecord, Sums};
+pub use trainer::{Pause, Trainer};

@@ -2,23 +2,35 @@
 //! parallel over tiles whose number does not depend on the number of threads, and reduce in a fixed order: the same bits
 //! for any thread count.
 
+mod activation;
 mod batch;
 mod bias;
+mod columns;
 mod conv2d;
 mod conv2d_pool;
+mod conv_parallel;
 mod device;
 mod elementwise;
+mod lanes;
 mod linear;
 mod matmul;
 mod memory;
 mod noise;
 mod optim;
 mod pairwise;
+mod patches;
 mod per_weight_kl;
 mod pool2d;
+mod rank_update;
 mod real;
 mod samples;
+mod skinny;
 mod softmax;
+#[cfg(test)]
+mod test_support;
+mod testing;
+mod tiles;
+mod update_rule;
 
 pub use device::Cpu;
 pub use memory::{ALIGNMENT, Arena, Io, Memory, Strided, StridedMut};
@@ -34,7 +46,7 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::LinearGradInput(d) => linear::grad_input(io, d),
         Kind::LinearGradWeight(d) => linear::grad_weight(io, d),
         Kind::LinearRankUpdate { dims, optimizer, input_gradient } => {
-            linear::rank_update(io, dims, *optimizer, *input_gradient)
+            rank_update::rank_update(io, dims, *optimizer, *input_gradient)
         }
         Kind::Conv2dForward(d, f) => conv2d::forward(io, d, *f),
         Kind::Conv2dGradInput(d) => conv2d::grad_input(io, d),

@@ -1,10 +1,138 @@
-use super::{Io, Real};
-use crate::call::*;
+//! Optimiser steps over flat ranges of parameters.
 
-pub fn clip_by_value<T: Real>(_: &Io<T>, _: f32) {
-    unimplemented!()
+use super::update_rule::{Adam, RmsProp};
+use super::{Io, Real};
+use crate::call::Optimizer;
+use rayon::prelude::*;
+
+/// Elements of one parallel chunk.
+const CHUNK: usize = 1 << 14;
+
+pub fn step<T: Real>(io: &Io<T>, optimizer: Optimizer) {
+    let (g, scalars) = (io.read(0), io.read(1));
+    if let Some(rule) = Adam::new(optimizer, scalars) {
+        adam_step(&rule, g, io.write(0), io.write(1), io.write(2));
+    } else if let Some(rule) = RmsProp::new(optimizer, scalars) {
+        rms_prop_step(&rule, g, io.write(0), io.write(1));
+    }
 }
 
-pub fn step<T: Real>(_: &Io<T>, _: Optimizer) {
-    unimplemented!()
+pub fn clip_by_value<T: Real>(io: &Io<T>, bound: f32) {
+    clip(T::of(bound.into()), io.write(0));
+}
+
+fn adam_step<T: Real>(rule: &Adam<T>, g: &[T], w: &mut [T], m: &mut [T], v: &mut [T]) {
+    let run = |(((w, m), v), g): (((&mut [T], &mut [T]), &mut [T]), &[T])| {
+        pulp::Arch::new().dispatch(|| {
+            w.iter_mut().zip(m).zip(v).zip(g).for_each(|(((w, m), v), &g)| rule.step(w, m, v, g));
+        });
+    };
+    if w.len() <= CHUNK {
+        return run((((w, m), v), g));
+    }
+    let chunks = w.par_chunks_mut(CHUNK).zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
+    chunks.zip(g.par_chunks(CHUNK)).for_each(run);
+}
+
+fn rms_prop_step<T: Real>(rule: &RmsProp<T>, g: &[T], w: &mut [T], v: &mut [T]) {
+    let run = |((w, v), g): ((&mut [T], &mut [T]), &[T])| {
+        pulp::Arch::new().dispatch(|| {
+            w.iter_mut().zip(v).zip(g).for_each(|((w, v), &g)| rule.step(w, v, g));
+        });
+    };
+    if w.len() <= CHUNK {
+        return run(((w, v), g));
+    }
+    w.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK)).zip(g.par_chunks(CHUNK)).for_each(run);
+}
+
+/// Clips to [-bound, bound] in place; NaN stays NaN.
+fn clip<T: Real>(bound: T, g: &mut [T]) {
+    let one = |g: T| {
+        if g > bound {
+            bound
+        } else if g < -bound {
+            -bound
+        } else {
+            g
+        }
+    };
+    let run = |g: &mut [T]| pulp::Arch::new().dispatch(|| g.iter_mut().for_each(|g| *g = one(*g)));
+    if g.len() <= CHUNK {
+        return run(g);
+    }
+    g.par_chunks_mut(CHUNK).for_each(run);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wave(n: usize, phase: f64) -> Vec<f64> {
+        (0..n).map(|i| (i as f64 * 0.37 + phase).sin()).collect()
+    }
+
+    fn narrow(x: &[f64]) -> Vec<f32> {
+        x.iter().map(|&x| x as f32).collect()
+    }
+
+    #[test]
+    fn adam_follows_its_algorithm_for_three_steps() {
+        for n in [1, 17, 2 * CHUNK + 3] {
+            let (mut w, mut m, mut v) = (wave(n, 0.0), vec![0.0; n], vec![0.0; n]);
+            let (mut w32, mut m32, mut v32) = (narrow(&w), vec![0f32; n], vec![0f32; n]);
+            let (mut expected, mut em, mut ev) = (w.clone(), vec![0.0; n], vec![0.0; n]);
+            for t in 1..=3 {
+                let g = wave(n, f64::from(t));
+                let (c1, c2) = (1.0 - 0.9f64.powi(t), 1.0 - 0.999f64.powi(t));
+                for i in 0..n {
+                    em[i] = 0.9 * em[i] + 0.1 * g[i];
+                    ev[i] = 0.999 * ev[i] + 0.001 * g[i] * g[i];
+                    expected[i] -= 0.01 * (em[i] / c1) / ((ev[i] / c2).sqrt() + 1e-5);
+                }
+                let (beta1, beta2, epsilon, learning_rate) = (0.9, 0.999, 1e-5, 0.01);
+                let rule = Adam { beta1, beta2, epsilon, learning_rate, correction1: c1, correction2: c2 };
+                adam_step(&rule, &g, &mut w, &mut m, &mut v);
+                let (beta1, beta2, epsilon, learning_rate) = (0.9, 0.999, 1e-5, 0.01);
+                let rule =
+                    Adam { beta1, beta2, epsilon, learning_rate, correction1: c1 as f32, correction2: c2 as f32 };
+                adam_step(&rule, &narrow(&g), &mut w32, &mut m32, &mut v32);
+            }
+            for i in 0..n {
+                assert!((w[i] - expected[i]).abs() <= 1e-12, "f64 {i} of {n}: {} {}", w[i], expected[i]);
+                assert!((f64::from(w32[i]) - expected[i]).abs() <= 1e-5, "f32 {i} of {n}");
+                assert!((m[i] - em[i]).abs() <= 1e-12 && (v[i] - ev[i]).abs() <= 1e-12, "moments {i} of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn rms_prop_follows_its_rule_for_two_steps() {
+        for n in [1, 33, 2 * CHUNK + 3] {
+            let (mut w, mut v) = (wave(n, 0.0), vec![1.0; n]);
+            let (mut expected, mut ev) = (w.clone(), v.clone());
+            for t in 1..=2 {
+                let g = wave(n, f64::from(t));
+                for i in 0..n {
+                    ev[i] = 0.9 * ev[i] + 0.1 * g[i] * g[i];
+                    expected[i] -= 0.01 * g[i] / (ev[i] + 1e-5).sqrt();
+                }
+                rms_prop_step(&RmsProp { decay: 0.9, epsilon: 1e-5, learning_rate: 0.01 }, &g, &mut w, &mut v);
+            }
+            for i in 0..n {
+                assert!((w[i] - expected[i]).abs() <= 1e-12 && (v[i] - ev[i]).abs() <= 1e-12, "{i} of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn clip_bounds_both_sides_and_keeps_not_a_number() {
+        let mut g = [-7.0, -5.0, 0.5, 5.0, 6.0, f64::INFINITY, f64::NAN];
+        clip(5.0, &mut g);
+        assert_eq!(g[..6], [-5.0, -5.0, 0.5, 5.0, 5.0, 5.0]);
+        assert!(g[6].is_nan());
+        let mut long = vec![9f32; 2 * CHUNK + 1];
+        clip(5.0, &mut long);
+        assert!(long.iter().all(|&g| g == 5.0));
+    }
 }

@@ -1,0 +1,60 @@
+//! Fixed-width groups of elements that the compiler keeps in vector registers.
+
+use super::Real;
+
+/// Elements of one group: a 256-bit register of f32.
+pub const LANES: usize = 8;
+
+/// a * b + c, fused only where the hardware does it: elsewhere a fused one is a slow call.
+#[inline(always)]
+pub fn multiply_add<T: Real, const FMA: bool>(a: T, b: T, c: T) -> T {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// sum[l] += factor * x[l]
+#[inline(always)]
+pub fn add_scaled<T: Real, const FMA: bool>(sum: &mut [T; LANES], factor: T, x: &[T; LANES]) {
+    for l in 0..LANES {
+        sum[l] = multiply_add::<T, FMA>(factor, x[l], sum[l]);
+    }
+}
+
+/// sum[l] += x[l] * y[l]
+#[inline(always)]
+pub fn add_product<T: Real, const FMA: bool>(sum: &mut [T; LANES], x: &[T; LANES], y: &[T; LANES]) {
+    for l in 0..LANES {
+        sum[l] = multiply_add::<T, FMA>(x[l], y[l], sum[l]);
+    }
+}
+
+/// Sum of the lanes, in pairs.
+#[inline(always)]
+pub fn total<T: Real>(x: &[T; LANES]) -> T {
+    ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]))
+}
+
+/// Up to `LANES` elements, followed by zeros.
+#[inline(always)]
+pub fn padded<T: Real>(x: &[T]) -> [T; LANES] {
+    let mut lanes = [T::ZERO; LANES];
+    lanes[..x.len()].copy_from_slice(x);
+    lanes
+}
+
+/// A computation in two forms: with the widest vectors and fused multiply-add of this processor, or without.
+pub trait Vectorised {
+    type Output;
+    fn run<const FMA: bool>(self) -> Self::Output;
+}
+
+/// Runs the form that suits the processor.
+#[inline]
+pub fn vectorised<V: Vectorised>(work: V) -> V::Output {
+    match pulp::Arch::new() {
+        pulp::Arch::Scalar => work.run::<false>(),
+        arch => arch.dispatch(
+            #[inline(always)]
+            || work.run::<true>(),
+        ),
+    }
+}

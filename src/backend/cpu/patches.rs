@@ -1,0 +1,267 @@
+//! How the input patches of a convolution lie in scratch, so that every kernel reads them as contiguous runs.
+//!
+//! *Interleaved*: the zero-padded image as [H, W, C]. The patch of one output pixel is K runs (its rows) of K*C elements,
+//! and no element is stored twice. *Columns*: one run of C*K*K elements per output pixel (im2col), for so few channels
+//! that runs of K*C would not fill a vector register.
+
+use super::Real;
+use super::tiles::{self, padded};
+use crate::call::Conv2dDims;
+
+/// Shortest run worth a vector loop, elements.
+const SHORTEST_RUN: usize = 16;
+
+/// Sizes of one convolution and the places of its patches in a scratch image.
+#[derive(Clone, Copy, Debug)]
+pub struct Patches {
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+    pub outputs: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub pad: usize,
+    pub out_height: usize,
+    pub out_width: usize,
+    /// Runs of one patch, elements of each, and elements from one to the next.
+    pub runs: usize,
+    pub run: usize,
+    run_step: usize,
+    /// Elements from the patch of one output pixel to that of its right and its lower neighbour.
+    pub pixel_step: usize,
+    line_step: usize,
+    columns: bool,
+}
+
+impl Patches {
+    /// The zero-padded image as [H, W, C].
+    pub fn interleaved(d: &Conv2dDims) -> Self {
+        let kernel = d.kernel as usize;
+        let channels = d.channels as usize;
+        let line = ((d.out_width as usize - 1) * d.stride as usize + kernel) * channels;
+        Self {
+            channels,
+            height: d.height as usize,
+            width: d.width as usize,
+            outputs: d.outputs as usize,
+            kernel,
+            stride: d.stride as usize,
+            pad: d.pad as usize,
+            out_height: d.out_height as usize,
+            out_width: d.out_width as usize,
+            runs: kernel,
+            run: kernel * channels,
+            run_step: line,
+            pixel_step: d.stride as usize * channels,
+            line_step: d.stride as usize * line,
+            columns: false,
+        }
+    }
+
+    /// The layout with the longer runs: columns for few channels, else interleaved.
+    pub fn for_reading(d: &Conv2dDims) -> Self {
+        let image = Self::interleaved(d);
+        if image.run >= SHORTEST_RUN {
+            return image;
+        }
+        let pixel_step = padded(image.taps());
+        Self {
+            runs: 1,
+            run: image.taps(),
+            run_step: 0,
+            pixel_step,
+            line_step: pixel_step * image.out_width,
+            columns: true,
+            ..image
+        }
+    }
+
+    /// Weights of one output channel: C*K*K.
+    pub fn taps(&self) -> usize {
+        self.channels * self.kernel * self.kernel
+    }
+
+    /// Elements of one image [C, H, W].
+    pub fn image(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Output pixels H'*W' of one channel.
+    pub fn pixels(&self) -> usize {
+        self.out_height * self.out_width
+    }
+
+    /// Elements of one image in scratch, with room for lanes read past the last run.
+    pub fn scratch(&self) -> usize {
+        let last = (self.out_height - 1) * self.line_step + (self.out_width - 1) * self.pixel_step;
+        padded(last + (self.runs - 1) * self.run_step + padded(self.run))
+    }
+
+    /// First element of the patch of output pixel (row, column).
+    #[inline(always)]
+    pub fn offset(&self, row: usize, column: usize) -> usize {
+        row * self.line_step + column * self.pixel_step
+    }
+
+    /// First element of run `r` relative to its patch.
+    #[inline(always)]
+    pub fn run_offset(&self, r: usize) -> usize {
+        r * self.run_step
+    }
+
+    /// Place of weight (channel, i, j) among the taps in the order of the runs.
+    #[inline(always)]
+    pub fn tap(&self, channel: usize, i: usize, j: usize) -> usize {
+        if self.columns {
+            (channel * self.kernel + i) * self.kernel + j
+        } else {
+            (i * self.kernel + j) * self.channels + channel
+        }
+    }
+
+    /// Lays one image x [C, H, W] out in `scratch`, whose elements outside the image must be zero already: they stay zero
+    /// from image to image.
+    pub fn load<T: Real>(&self, x: &[T], scratch: &mut [T]) {
+        if self.columns { self.load_columns(x, scratch) } else { self.load_interleaved(x, scratch) }
+    }
+
+    fn load_interleaved<T: Real>(&self, x: &[T], scratch: &mut [T]) {
+        let (rows, columns) = self.seen();
+        for (c, plane) in x.chunks_exact(self.height * self.width).enumerate() {
+            for (h, line) in plane.chunks_exact(self.width).take(rows).enumerate() {
+                let start = (h + self.pad) * self.run_step + self.pad * self.channels + c;
+                let targets = scratch[start..].iter_mut().step_by(self.channels);
+                for (target, value) in targets.zip(&line[..columns]) {
+                    *target = *value;
+                }
+            }
+        }
+    }
+
+    fn load_columns<T: Real>(&self, x: &[T], scratch: &mut [T]) {
+        for (c, plane) in x.chunks_exact(self.height * self.width).enumerate() {
+            for i in 0..self.kernel {
+                for j in 0..self.kernel {
+                    self.load_tap(plane, (i, j), &mut scratch[self.tap(c, i, j)..]);
+                }
+            }
+        }
+    }
+
+    /// Column (i, j) of one channel for all output pixels.
+    fn load_tap<T: Real>(&self, plane: &[T], (i, j): (usize, usize), scratch: &mut [T]) {
+        let inside = |q: usize| (self.pad..self.pad + self.width).contains(&(q * self.stride + j));
+        let first = (0..self.out_width).find(|&q| inside(q)).unwrap_or(self.out_width);
+        let count = (first..self.out_width).take_while(|&q| inside(q)).count();
+        for p in 0..self.out_height {
+            let h = p * self.stride + i;
+            if count == 0 || h < self.pad || h >= self.pad + self.height {
+                continue;
+            }
+            let line = &plane[(h - self.pad) * self.width..][..self.width];
+            let values = line[first * self.stride + j - self.pad..].iter().step_by(self.stride);
+            let targets = scratch[self.offset(p, first)..].iter_mut().step_by(self.pixel_step);
+            for (target, value) in targets.zip(values).take(count) {
+                *target = *value;
+            }
+        }
+    }
+
+    /// Rows and columns of the image that lie inside the interleaved scratch image; a stride may leave some unread.
+    fn seen(&self) -> (usize, usize) {
+        let rows = (self.out_height - 1) * self.stride + self.kernel;
+        let columns = (self.out_width - 1) * self.stride + self.kernel;
+        let limit = |padded: usize, len: usize| padded.saturating_sub(self.pad).min(len);
+        (limit(rows, self.height), limit(columns, self.width))
+    }
+
+    /// Writes an interleaved scratch image to dx [C, H, W], set or added to; elements that no patch reads get zero.
+    pub fn unload<T: Real>(&self, scratch: &[T], dx: &mut [T], add: bool) {
+        if !add {
+            dx.fill(T::ZERO);
+        }
+        let (rows, columns) = self.seen();
+        for (c, plane) in dx.chunks_exact_mut(self.height * self.width).enumerate() {
+            for (h, line) in plane.chunks_exact_mut(self.width).take(rows).enumerate() {
+                let start = (h + self.pad) * self.run_step + self.pad * self.channels + c;
+                let values = scratch[start..].iter().step_by(self.channels);
+                for (target, value) in line[..columns].iter_mut().zip(values) {
+                    *target += *value;
+                }
+            }
+        }
+    }
+
+    /// Elements of the weights as panels.
+    pub fn panels(&self) -> usize {
+        self.taps() * padded(self.outputs)
+    }
+
+    /// w [O, C, K, K] as panels of some output channels each: [taps in the order of the runs, channels of the panel],
+    /// zero beyond O.
+    pub fn pack_panels<T: Real>(&self, w: &[T], panels: &mut [T]) {
+        for (first, width) in tiles::blocks(self.outputs, tiles::NARROW) {
+            let panel = &mut panels[first * self.taps()..][..width * self.taps()];
+            let real = width.min(self.outputs - first);
+            for c in 0..self.channels {
+                for i in 0..self.kernel {
+                    for j in 0..self.kernel {
+                        let source = w[first * self.taps() + (c * self.kernel + i) * self.kernel + j..].iter();
+                        let lanes = &mut panel[self.tap(c, i, j) * width..][..width];
+                        lanes[real..].fill(T::ZERO);
+                        for (lane, value) in lanes.iter_mut().zip(source.step_by(self.taps())).take(real) {
+                            *lane = *value;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Elements of the weights as runs.
+    pub fn weight_runs(&self) -> usize {
+        self.runs * self.outputs * padded(self.run)
+    }
+
+    /// First element of (run `r`, block of lanes from `lane`) in weights as runs.
+    #[inline(always)]
+    pub fn weight_block(&self, r: usize, lane: usize) -> usize {
+        (r * padded(self.run) + lane) * self.outputs
+    }
+
+    /// w [O, C, K, K] as [run][block of at most `registers` registers][O, lanes of the block], zero beyond the run.
+    pub fn pack_runs<T: Real>(&self, w: &[T], packed: &mut [T], registers: usize) {
+        packed.fill(T::ZERO);
+        self.for_each_tap(registers, |o, r, place, tap| packed[place] = w[o * self.taps() + self.weight(r, tap)]);
+    }
+
+    /// Gradients of weights as runs to dw [O, C, K, K].
+    pub fn unpack_runs<T: Real>(&self, packed: &[T], dw: &mut [T], registers: usize) {
+        self.for_each_tap(registers, |o, r, place, tap| dw[o * self.taps() + self.weight(r, tap)] = packed[place]);
+    }
+
+    /// Place in [C, K, K] of element `tap` of run `r`.
+    #[inline(always)]
+    fn weight(&self, r: usize, tap: usize) -> usize {
+        if self.columns {
+            return tap;
+        }
+        let (j, channel) = (tap / self.channels, tap % self.channels);
+        (channel * self.kernel + r) * self.kernel + j
+    }
+
+    /// Visits (output channel, run, place in the weights as runs, place in the run) of every weight.
+    #[inline(always)]
+    fn for_each_tap(&self, registers: usize, mut visit: impl FnMut(usize, usize, usize, usize)) {
+        for o in 0..self.outputs {
+            for r in 0..self.runs {
+                for (lane, width) in tiles::blocks(self.run, registers) {
+                    let start = self.weight_block(r, lane) + o * width;
+                    for tap in lane..(lane + width).min(self.run) {
+                        visit(o, r, start + tap - lane, tap);
+                    }
+                }
+            }
+        }
+    }
+}

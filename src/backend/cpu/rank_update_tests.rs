@@ -1,0 +1,126 @@
+use super::super::testing::{assert_close, numbers, same_for_any_threads, tolerance};
+use super::*;
+
+const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-3 };
+const RMS_PROP: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-3 };
+
+/// N, I, O; the last three have several blocks.
+const SHAPES: [(usize, usize, usize); 9] = [
+    (1, 1, 1),
+    (3, 17, 33),
+    (5, 65, 3),
+    (16, 33, 17),
+    (2, 8, 65),
+    (5, 24, 5),
+    (5, 512, 1030),
+    (1, 65, 3000),
+    (7, 1003, 259),
+];
+
+/// Everything that a rank update writes; `m` is empty for RMSProp.
+#[derive(Clone, Debug, PartialEq)]
+struct Values<T> {
+    w: Vec<T>,
+    m: Vec<T>,
+    v: Vec<T>,
+    dx: Vec<T>,
+}
+
+struct Case<T> {
+    d: LinearDims,
+    x: Vec<T>,
+    dy: Vec<T>,
+    scalars: [T; scalar::COUNT],
+    before: Values<T>,
+}
+
+impl<T: Real> Case<T> {
+    fn new((n, i, o): (usize, usize, usize)) -> Self {
+        let [rows, inputs, outputs] = [n, i, o].map(|len| len as u32);
+        let mut scalars = [T::ZERO; scalar::COUNT];
+        scalars[scalar::LEARNING_RATE] = T::of(0.01);
+        scalars[scalar::CORRECTION1] = T::of(0.271);
+        scalars[scalar::CORRECTION2] = T::of(0.00299);
+        let v = numbers::<T>(i * o, 5).into_iter().map(T::abs).collect();
+        Self {
+            d: LinearDims { samples: 1, rows, inputs, outputs, shared_input: 0, bias: 0 },
+            x: numbers(n * i, 1),
+            dy: numbers(n * o, 2),
+            scalars,
+            before: Values { w: numbers(i * o, 3), m: numbers(i * o, 4), v, dx: numbers(n * i, 6) },
+        }
+    }
+
+    fn run(&self, optimizer: Optimizer, dx: bool, add: bool) -> Values<T> {
+        let mut s = self.before.clone();
+        let mut partial = vec![T::of(f64::NAN); self.d.rank_update_scratch()];
+        let gradient = dx.then_some(Gradient { dx: &mut s.dx, add, partial: &mut partial });
+        let data = Data { d: self.d, x: &self.x, dy: &self.dy };
+        let state = State { w: &mut s.w, m: &mut s.m, v: &mut s.v };
+        data.apply(optimizer, &self.scalars, state, gradient);
+        s
+    }
+
+    /// The update as it is written in the literature, in f64, with a stored gradient.
+    fn expected(&self, optimizer: Optimizer, want_dx: bool, add: bool) -> Values<f64> {
+        let double = |x: &[T]| -> Vec<f64> { x.iter().map(|x| x.f64()).collect() };
+        let b = &self.before;
+        let mut s = Values { w: double(&b.w), m: double(&b.m), v: double(&b.v), dx: double(&b.dx) };
+        if want_dx && !add {
+            s.dx.fill(0.0);
+        }
+        let [n, i, o] = [self.d.rows, self.d.inputs, self.d.outputs].map(|len| len as usize);
+        let [rate, c1, c2] =
+            [scalar::LEARNING_RATE, scalar::CORRECTION1, scalar::CORRECTION2].map(|k| self.scalars[k].f64());
+        for at in 0..o * i {
+            let (row, column) = (at / i, at % i);
+            let g: f64 = (0..n).map(|n| self.dy[n * o + row].f64() * self.x[n * i + column].f64()).sum();
+            if want_dx {
+                for n in 0..n {
+                    s.dx[n * i + column] += self.dy[n * o + row].f64() * self.before.w[at].f64();
+                }
+            }
+            match optimizer {
+                Optimizer::Adam { beta1, beta2, epsilon } => {
+                    let [beta1, beta2, epsilon] = [beta1, beta2, epsilon].map(f64::from);
+                    s.m[at] = beta1 * s.m[at] + (1.0 - beta1) * g;
+                    s.v[at] = beta2 * s.v[at] + (1.0 - beta2) * g.powi(2);
+                    s.w[at] -= rate * (s.m[at] / c1) / ((s.v[at] / c2).sqrt() + epsilon);
+                }
+                Optimizer::RmsProp { decay, epsilon } => {
+                    s.v[at] = f64::from(decay) * s.v[at] + (1.0 - f64::from(decay)) * g.powi(2);
+                    s.w[at] -= rate * g / (s.v[at] + f64::from(epsilon)).sqrt();
+                }
+            }
+        }
+        s
+    }
+}
+
+fn check<T: Real>() {
+    for shape in SHAPES {
+        let case = Case::<T>::new(shape);
+        for (optimizer, dx, add) in [
+            (ADAM, true, false),
+            (ADAM, true, true),
+            (ADAM, false, false),
+            (RMS_PROP, true, false),
+            (RMS_PROP, true, true),
+            (RMS_PROP, false, false),
+        ] {
+            let got = same_for_any_threads(|| case.run(optimizer, dx, add));
+            let expected = case.expected(optimizer, dx, add);
+            let what = format!("{shape:?} {optimizer:?} dx {dx} add {add}");
+            assert_close(&format!("{what}: w"), &got.w, &expected.w, tolerance::<T>());
+            assert_close(&format!("{what}: m"), &got.m, &expected.m, tolerance::<T>());
+            assert_close(&format!("{what}: v"), &got.v, &expected.v, tolerance::<T>());
+            assert_close(&format!("{what}: dx"), &got.dx, &expected.dx, tolerance::<T>());
+        }
+    }
+}
+
+#[test]
+fn rank_update_is_the_optimiser_step_on_the_stored_gradient() {
+    check::<f32>();
+    check::<f64>();
+}

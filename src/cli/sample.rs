@@ -1,0 +1,132 @@
+//! `bbh sample`.
+
+use super::{Machine, print};
+use crate::eval::posterior::SAMPLES_AT_ONCE;
+use crate::train::Trainer;
+use crate::train::step::posterior;
+use crate::{Error, Result};
+use safetensors::tensor::{Dtype, TensorView};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `bbh sample`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder of the run.
+    run: PathBuf,
+    /// Networks to draw.
+    #[arg(long, default_value_t = 100, value_name = "COUNT")]
+    count: usize,
+    /// File to write: .safetensors (one tensor [count, ..] per weight) or .npy (one matrix [count, weights]).
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Use the weights of the best validation epoch.
+    #[arg(long)]
+    best: bool,
+    /// Folder that holds mnist/, fashion-mnist/, notmnist/. Default: $BBH_DATA, else the cache folder.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// The two file formats.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Safetensors,
+    Npy,
+}
+
+/// Draws and writes weights.
+///
+/// # Errors
+/// When the run cannot be read or the file cannot be written.
+pub fn run(args: Args) -> Result<()> {
+    let format = match args.out.extension().and_then(|extension| extension.to_str()) {
+        Some("safetensors") => Format::Safetensors,
+        Some("npy") => Format::Npy,
+        _ => {
+            return Err(Error::input(format!(
+                "{}: expected a name that ends in .safetensors or .npy",
+                args.out.display()
+            )));
+        }
+    };
+    if args.count == 0 {
+        return Err(Error::input("count: expected at least 1, found 0"));
+    }
+    args.machine.clone().install(move || {
+        let (mut trainer, _) = super::eval::open(&args.run, args.best, |_| {}, args.data_dir.as_deref())?;
+        if !trainer.planned.posterior.is_stochastic() && args.count != 1 {
+            return Err(Error::input("map: one set of weights has no posterior samples; ask for --count 1"));
+        }
+        let weights = draw(&mut trainer, args.count)?;
+        let written = match format {
+            Format::Safetensors => write_safetensors(&args.out, &trainer, args.count, &weights),
+            Format::Npy => write_npy(&args.out, args.count, &weights),
+        };
+        written.map_err(|error| Error::run(format!("{}: cannot be written: {error}", args.out.display())))?;
+        let total: usize = trainer.planned.specs.iter().map(|spec| spec.elements()).sum();
+        print(&format!("{} networks of {total} weights -> {}\n", args.count, args.out.display()));
+        Ok(())
+    })
+}
+
+/// [weight][count, elements]
+fn draw(trainer: &mut Trainer, count: usize) -> Result<Vec<Vec<f32>>> {
+    let planned = &trainer.planned;
+    let mut weights: Vec<Vec<f32>> =
+        planned.specs.iter().map(|spec| Vec::with_capacity(count * spec.elements())).collect();
+    for block in 0..count.div_ceil(SAMPLES_AT_ONCE) {
+        planned.posterior.draw((&planned.store, &mut trainer.cpu), block);
+        let wanted = (count - block * SAMPLES_AT_ONCE).min(SAMPLES_AT_ONCE);
+        for (spec, values) in planned.specs.iter().zip(&mut weights) {
+            let name = if planned.posterior.is_stochastic() { posterior(spec) } else { spec.name.clone() };
+            let region = planned.store.find(&name)?;
+            values.extend_from_slice(&trainer.cpu.persistent::<f32>(region)[..wanted * spec.elements()]);
+        }
+    }
+    Ok(weights)
+}
+
+fn write_safetensors(
+    path: &Path,
+    trainer: &Trainer,
+    count: usize,
+    weights: &[Vec<f32>],
+) -> std::result::Result<(), String> {
+    let mut views = Vec::with_capacity(weights.len());
+    for (spec, values) in trainer.planned.specs.iter().zip(weights) {
+        let shape = spec.shape(count).sizes();
+        let view =
+            TensorView::new(Dtype::F32, shape, bytemuck::cast_slice(values)).map_err(|error| error.to_string())?;
+        views.push((spec.name.clone(), view));
+    }
+    safetensors::serialize_to_file(views, None, path).map_err(|error| error.to_string())
+}
+
+/// NumPy's format 1.0: magic, header padded to 64 bytes, then [count, weights] in C order, little-endian f32.
+fn write_npy(path: &Path, count: usize, weights: &[Vec<f32>]) -> std::result::Result<(), String> {
+    let total: usize = weights.iter().map(|values| values.len() / count).sum();
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {total}), }}");
+    let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    header.push_str(&" ".repeat(padded - 1 - header.len()));
+    header.push('\n');
+    let write = || -> std::io::Result<()> {
+        let mut file = BufWriter::new(File::create(path)?);
+        file.write_all(b"\x93NUMPY\x01\x00")?;
+        file.write_all(&(header.len() as u16).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        for sample in 0..count {
+            for values in weights {
+                let len = values.len() / count;
+                values[sample * len..(sample + 1) * len]
+                    .iter()
+                    .try_for_each(|value| file.write_all(&value.to_le_bytes()))?;
+            }
+        }
+        file.flush()
+    };
+    write().map_err(|error| error.to_string())
+}

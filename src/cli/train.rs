@@ -1,0 +1,190 @@
+//! `bbh train`.
+
+use super::progress::Display;
+use super::{Machine, json, print};
+use crate::data::{self, ImageSet, SyntheticConfig};
+use crate::eval::table;
+use crate::plan::bytes;
+use crate::train::config::Config;
+use crate::train::options::Options;
+use crate::train::session::{self, Event, Outcome, Summary};
+use crate::train::{Planned, RunFolder, Sets, Trainer};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Arguments of `bbh train`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    options: Options,
+    /// TOML file with the same names as these flags; flags win.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// New folder for the run. Default: the next free runs/NNN-...
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in this folder, with its own configuration.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "config"])]
+    resume: Option<PathBuf>,
+    /// Folder that holds mnist/, fashion-mnist/, notmnist/. Default: $BBH_DATA, else the cache folder.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    machine: Machine,
+    /// Print the memory that the run needs, and stop.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print every call of the training step with shapes, bytes and fusions, and stop.
+    #[arg(long)]
+    explain_plan: bool,
+    /// Print nothing but errors and the path of the run.
+    #[arg(long)]
+    quiet: bool,
+    /// Print one JSON object per epoch and a summary.
+    #[arg(long, conflicts_with = "quiet")]
+    json: bool,
+}
+
+/// Trains, evaluates, reports.
+///
+/// # Errors
+/// As the exit codes say: 2 for wrong use or bad input, 3 for a run that failed.
+pub fn run(args: Args) -> Result<()> {
+    let resumed = args.resume.as_deref().map(RunFolder::open).transpose()?;
+    if resumed.is_some() && args.options != Options::default() {
+        return Err(Error::input(
+            "--resume goes on with the run's own configuration; leave the data set and the other settings out",
+        ));
+    }
+    let config = match &resumed {
+        Some((_, config)) => config.clone(),
+        None => {
+            let file = args.config.as_deref().map(Options::read).transpose()?.unwrap_or_default();
+            Config::resolve(args.options.clone().or(file))?
+        }
+    };
+    args.machine.clone().install(move || run_configured(&args, resumed.map(|(folder, _)| folder), config))
+}
+
+fn run_configured(args: &Args, resumed: Option<RunFolder>, config: Config) -> Result<()> {
+    let sets = load_sets(&config, args.data_dir.as_deref())?;
+    let planned = Planned::new(config, sets)?;
+    if args.explain_plan {
+        print(&planned.plans().iter().map(|plan| plan.explain(&planned.store)).collect::<Vec<_>>().join("\n"));
+        return Ok(());
+    }
+    if args.dry_run {
+        print(&memory(&planned));
+        return planned.check_memory();
+    }
+    planned.check_memory()?;
+    let folder = match &resumed {
+        Some(folder) => folder.clone(),
+        None => RunFolder::create(args.out.as_deref(), &planned.config)?,
+    };
+    let display = Display::new(args.quiet, args.json);
+    display.heading(&heading(&planned, &folder));
+    let interrupt = interrupt_flag()?;
+    let mut trainer = Trainer::new(planned)?;
+    if resumed.is_some() {
+        session::resume(&mut trainer, &folder)?;
+    }
+    let outcome = session::run(&mut trainer, &folder, &interrupt, &mut |event: Event| display.show(&event));
+    display.finish();
+    match outcome? {
+        Outcome::Finished(summary) => report(args, &folder, &summary),
+        Outcome::Interrupted => {
+            let path = folder.path().display();
+            Err(Error::run(format!("interrupted; the checkpoint is written: go on with bbh train --resume {path}")))
+        }
+    }
+}
+
+/// Training, validation, test and out-of-distribution sets of a configuration.
+///
+/// # Errors
+/// When a file is missing or malformed.
+pub fn load_sets(config: &Config, data_dir: Option<&Path>) -> Result<Sets> {
+    let synthetic = SyntheticConfig::default();
+    let set = data::load(&config.data, data_dir, synthetic)?;
+    let ood = match config.ood.as_str() {
+        "none" => None,
+        name => load_ood(name, data_dir, &set.test, synthetic)?,
+    };
+    let train = set.train.take(config.train_limit.unwrap_or(usize::MAX));
+    let (train, valid) = match config.valid_fraction {
+        0.0 => (train, None),
+        share => train.split_validation(share).map(|(train, valid)| (train, Some(valid)))?,
+    };
+    if train.is_empty() {
+        return Err(Error::input("train-limit: expected at least 1 training image, found 0"));
+    }
+    Ok(Sets { train, valid: valid.filter(|set| !set.is_empty()), test: set.test, ood })
+}
+
+/// The out-of-distribution set; a default one that was never downloaded is replaced by uniform noise, and said so.
+fn load_ood(
+    name: &str,
+    data_dir: Option<&Path>,
+    test: &ImageSet,
+    synthetic: SyntheticConfig,
+) -> Result<Option<ImageSet>> {
+    data::load_ood(name, data_dir, test, synthetic).map(Some)
+}
+
+fn memory(planned: &Planned) -> String {
+    let layout = planned.store.layout(size_of::<f32>());
+    let workspace = planned.plans().iter().map(|plan| plan.workspace.bytes).max().unwrap_or(0);
+    format!(
+        "parameters {}, persistent memory {}, workspace {}, peak with everything {}\n",
+        planned.store.parameter_elements(),
+        bytes(layout.bytes),
+        bytes(workspace),
+        bytes(planned.peak_bytes())
+    )
+}
+
+fn heading(planned: &Planned, folder: &RunFolder) -> String {
+    let config = &planned.config;
+    let weights: usize = planned.specs.iter().map(crate::model::WeightSpec::elements).sum();
+    format!(
+        "{}: {} weights, {} trained parameters, {} training images, {} epochs, device cpu ({} threads, {}), about {} of memory\n-> {}",
+        config.label(&config.data),
+        weights,
+        planned.store.parameter_elements(),
+        planned.sets.train.len(),
+        config.epochs,
+        rayon::current_num_threads(),
+        crate::machine::vector_instructions(),
+        bytes(planned.peak_bytes()),
+        folder.path().display()
+    )
+}
+
+/// Set by Ctrl-C and by a request to terminate.
+fn interrupt_flag() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let handler = Arc::clone(&flag);
+    ctrlc::set_handler(move || handler.store(true, Ordering::Relaxed))
+        .map_err(|error| Error::run(format!("Ctrl-C cannot be handled: {error}")))?;
+    Ok(flag)
+}
+
+fn report(args: &Args, folder: &RunFolder, summary: &Summary) -> Result<()> {
+    let path = folder.path().display();
+    if args.json {
+        print(&json(summary)?);
+    } else if args.quiet {
+        print(&format!("{path}\n"));
+    } else {
+        let next = match summary.config.data.as_str() {
+            "synthetic" => "real digits: bbh data fetch mnist && bbh data fetch notmnist && bbh train mnist".into(),
+            _ => format!("the weights behind the uncertainty: bbh sample {path} --count 100 --out w.safetensors"),
+        };
+        print(&table(&summary.test, summary.ood.as_ref()));
+        print(&format!("\n{:.0} s, run folder {path}. Next: {next}\n", summary.seconds));
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Predictions of posterior samples over whole data sets.
+
+use crate::Result;
+use crate::backend::cpu::Cpu;
+use crate::call::word;
+use crate::eval::{Predictive, PredictiveAccumulator};
+use crate::graph::Store;
+use crate::method::Method;
+use crate::model::Model;
+use crate::ops::batch::DeviceSet;
+use crate::plan::Plan;
+use crate::train::step::{predict_plan, sample_plan};
+
+/// Networks that are drawn and evaluated together.
+pub const SAMPLES_AT_ONCE: usize = 10;
+
+/// Distinguishes the noise of evaluations from that of training steps, in the high half of the seed.
+const EVALUATION_KEY: u32 = 0x6576_616c;
+
+/// Plans that draw posterior samples and predict with them.
+pub struct Posterior {
+    /// `None` for a method with a single network.
+    sample: Option<Plan>,
+    predict: Vec<Plan>,
+    classes: usize,
+    batch: usize,
+}
+
+impl Posterior {
+    /// Plans for a list of data sets, in whose order [`predict`](Self::predict) numbers them.
+    ///
+    /// # Errors
+    /// When model, method and sets do not fit together.
+    pub fn new(
+        store: &mut Store,
+        (model, method): (&dyn Model, &dyn Method),
+        sets: &[DeviceSet],
+        (batch, classes): (usize, usize),
+    ) -> Result<Self> {
+        let specs = model.weights();
+        let stochastic = method.is_stochastic();
+        let samples = if stochastic { SAMPLES_AT_ONCE } else { 1 };
+        let sample = if stochastic { Some(sample_plan(store, method, &specs, samples)?) } else { None };
+        let predict = sets.iter().map(|set| predict_plan(store, (model, method), set, batch, samples));
+        Ok(Self { sample, predict: predict.collect::<Result<_>>()?, classes, batch })
+    }
+
+    /// All plans, for memory and explanation.
+    pub fn plans(&self) -> impl Iterator<Item = &Plan> {
+        self.sample.iter().chain(&self.predict)
+    }
+
+    /// Mean predictions of `samples` networks (1 for a method with a single network) for the `images` of set `index`.
+    /// The same samples for every set of a checkpoint. `report` hears the share done, 0 to 1.
+    ///
+    /// # Errors
+    /// When a probability is not finite, or `report` asks to stop by returning an error.
+    pub fn predict(
+        &self,
+        (store, cpu): (&Store, &mut Cpu<f32>),
+        (index, images): (usize, usize),
+        samples: usize,
+        report: &mut dyn FnMut(f64) -> Result<()>,
+    ) -> Result<Predictive> {
+        let plan = &self.predict[index];
+        let samples = if self.sample.is_some() { samples } else { 1 };
+        let mut sums = PredictiveAccumulator::new(images, self.classes)?;
+        let batches = images.div_ceil(self.batch);
+        let blocks = samples.div_ceil(SAMPLES_AT_ONCE);
+        for block in 0..blocks {
+            self.draw((store, cpu), block);
+            let count = (samples - block * SAMPLES_AT_ONCE).min(SAMPLES_AT_ONCE);
+            for batch in 0..batches {
+                cpu.persistent_mut::<u32>(store.words())[word::BATCH] = batch as u32;
+                cpu.run(plan);
+                let rows = (images - batch * self.batch).min(self.batch);
+                let probabilities = cpu.read::<f32>(plan, plan.kept[0]);
+                for sample in probabilities.chunks_exact(self.batch * self.classes).take(count) {
+                    sums.add(batch * self.batch, &sample[..rows * self.classes])?;
+                }
+                report((block * batches + batch + 1) as f64 / (blocks * batches) as f64)?;
+            }
+        }
+        sums.finish()
+    }
+
+    /// Draws block `block` of posterior samples into the store's posterior buffers. The step words are as before.
+    pub fn draw(&self, (store, cpu): (&Store, &mut Cpu<f32>), block: usize) {
+        let Some(plan) = &self.sample else { return };
+        let words = cpu.persistent_mut::<u32>(store.words());
+        let saved = (words[word::STEP], words[word::SEED_HIGH]);
+        words[word::STEP] = block as u32 + 1;
+        words[word::SEED_HIGH] ^= EVALUATION_KEY;
+        cpu.run(plan);
+        let words = cpu.persistent_mut::<u32>(store.words());
+        (words[word::STEP], words[word::SEED_HIGH]) = saved;
+    }
+
+    /// True when there is a distribution to sample from.
+    pub fn is_stochastic(&self) -> bool {
+        self.sample.is_some()
+    }
+}

@@ -1,0 +1,245 @@
+//! A run's settings, complete: options over a preset, checked.
+
+use super::options::{Anneal, DecayKind, MethodKind, ModelKind, OptimizerKind, Options, Preset};
+use crate::call::{Optimizer, Schedule};
+use crate::data::ImageSet;
+use crate::method::{Bbh, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
+use crate::model::{LeNet, Mlp, Model};
+use crate::ops::pairwise::MAX_SAMPLES;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Everything that decides a run's result. Written to config.toml as resolved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Config {
+    pub data: String,
+    pub method: MethodKind,
+    pub model: ModelKind,
+    pub mlp_units: Vec<usize>,
+    pub generator: GeneratorKind,
+    pub noise_dim: usize,
+    pub noise: NoiseKind,
+    pub zero_mean: bool,
+    pub kl: KlKind,
+    pub prior_scale: f32,
+    pub anneal: Anneal,
+    pub mc: bool,
+    pub samples: usize,
+    pub hidden_units: Vec<usize>,
+    pub init: InitKind,
+    pub optimizer: OptimizerKind,
+    pub lr: f32,
+    pub warmup: u32,
+    pub decay: DecayKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f32>,
+    pub batch: usize,
+    pub epochs: usize,
+    pub seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_limit: Option<usize>,
+    pub valid_fraction: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<usize>,
+    pub eval_samples: usize,
+    pub ood: String,
+}
+
+impl Config {
+    /// Completes options with their preset's values and checks every one.
+    ///
+    /// # Errors
+    /// One sentence for the first value that no run can have.
+    pub fn resolve(options: Options) -> Result<Self> {
+        let method = options.method.unwrap_or(MethodKind::Bbh);
+        let paper = options.preset == Some(Preset::Paper);
+        let data = options.data.unwrap_or_else(|| "synthetic".into());
+        let synthetic = data == "synthetic";
+        let epochs = options.epochs.unwrap_or(if paper {
+            100
+        } else if synthetic {
+            5
+        } else {
+            10
+        });
+        let map = method == MethodKind::Map;
+        let config = Self {
+            ood: options.ood.unwrap_or_else(|| default_ood(&data).into()),
+            method,
+            model: options.model.unwrap_or(ModelKind::Lenet),
+            mlp_units: options.mlp_units.unwrap_or_else(|| vec![400, 400]),
+            generator: options.generator.unwrap_or(match paper {
+                true => GeneratorKind::LayerWise,
+                false => GeneratorKind::Shared,
+            }),
+            noise_dim: options.noise_dim.unwrap_or(8),
+            noise: options.noise.unwrap_or(NoiseKind::Aligned),
+            zero_mean: options.zero_mean.unwrap_or(false),
+            kl: options.kl.unwrap_or(KlKind::Full),
+            prior_scale: options.prior_scale.unwrap_or(1.0),
+            anneal: options.anneal.unwrap_or(match paper {
+                true => Anneal(5.0, 15.0),
+                false => Anneal(epochs as f32 * 0.25, epochs as f32 * 1.5),
+            }),
+            mc: options.mc.unwrap_or(false),
+            samples: options.samples.unwrap_or(5),
+            hidden_units: options.hidden_units.unwrap_or_else(|| vec![64, 256, 512]),
+            init: options.init.unwrap_or(if paper { InitKind::Glorot } else { InitKind::HyperfanIn }),
+            optimizer: options.optimizer.unwrap_or(match paper && !map {
+                true => OptimizerKind::Rmsprop,
+                false => OptimizerKind::Adam,
+            }),
+            lr: options.lr.unwrap_or(if paper && !map { 1e-4 } else { 1e-3 }),
+            warmup: options.warmup.unwrap_or(if paper { 0 } else { 100 }),
+            decay: options.decay.unwrap_or(if paper { DecayKind::Constant } else { DecayKind::Cosine }),
+            clip: options.clip,
+            batch: options.batch.unwrap_or(100),
+            epochs,
+            seed: options.seed.unwrap_or(0),
+            train_limit: options.train_limit,
+            valid_fraction: options.valid_fraction.unwrap_or(0.0),
+            early_stop: options.early_stop,
+            eval_samples: options.eval_samples.unwrap_or(100),
+            data,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// One sentence for the first value that no run can have.
+    pub fn check(&self) -> Result<()> {
+        at_least_one("batch", self.batch)?;
+        at_least_one("epochs", self.epochs)?;
+        at_least_one("noise-dim", self.noise_dim)?;
+        at_least_one("eval-samples", self.eval_samples)?;
+        self.hidden_units.iter().try_for_each(|&units| at_least_one("hidden-units", units))?;
+        self.mlp_units.iter().try_for_each(|&units| at_least_one("mlp-units", units))?;
+        positive("lr", self.lr)?;
+        positive("prior-scale", self.prior_scale)?;
+        self.clip.map_or(Ok(()), |bound| positive("clip", bound))?;
+        let needs_neighbours = self.method == MethodKind::Bbh && self.kl != KlKind::None;
+        let least = if needs_neighbours { 2 } else { 1 };
+        if !(least..=MAX_SAMPLES).contains(&self.samples) {
+            let why = if needs_neighbours { " (the KL estimate compares samples; or choose --kl none)" } else { "" };
+            return Err(Error::input(format!(
+                "samples: expected {least} to {MAX_SAMPLES}{why}, found {}",
+                self.samples
+            )));
+        }
+        if !(0.0..1.0).contains(&self.valid_fraction) {
+            return Err(Error::input(format!(
+                "valid-fraction: expected 0 up to below 1, found {}",
+                self.valid_fraction
+            )));
+        }
+        if self.early_stop.is_some() && self.valid_fraction == 0.0 {
+            return Err(Error::input("early-stop: needs a validation set; add --valid-fraction 0.1"));
+        }
+        if self.early_stop == Some(0) {
+            return Err(Error::input("early-stop: expected a patience of at least 1 epoch, found 0"));
+        }
+        if self.zero_mean && (self.samples < 2 || self.generator != GeneratorKind::Shared) {
+            return Err(Error::input("zero-mean: needs --generator shared and at least 2 samples"));
+        }
+        if !(self.anneal.0 >= 0.0 && self.anneal.1 >= 0.0) {
+            return Err(Error::input("anneal: expected START,LENGTH in epochs, both at least 0, as in 5,15"));
+        }
+        Ok(())
+    }
+
+    /// `synthetic-bbh-shared`: the data set called `data`, method and, for generated weights, generator.
+    pub fn label(&self, data: &str) -> String {
+        let generator = match (self.method, self.generator) {
+            (MethodKind::Map, _) => return format!("{data}-map"),
+            (_, GeneratorKind::LayerWise) => "layer-wise",
+            (_, GeneratorKind::Sliced) => "sliced",
+            (_, GeneratorKind::Shared) => "shared",
+        };
+        format!("{data}-bbh-{generator}")
+    }
+
+    /// The method with its settings.
+    pub fn method(&self) -> Box<dyn Method> {
+        match self.method {
+            MethodKind::Map => Box::new(Map { prior_scale: self.prior_scale }),
+            MethodKind::Bbh => Box::new(Bbh {
+                generator: self.generator,
+                noise_dim: self.noise_dim,
+                noise: self.noise,
+                zero_mean: self.zero_mean,
+                kl: self.kl,
+                prior_scale: self.prior_scale,
+                hidden: self.hidden_units.clone(),
+                init: self.init,
+            }),
+        }
+    }
+
+    /// The main network for images like those of `set`.
+    ///
+    /// # Errors
+    /// When the images are too small for it.
+    pub fn model(&self, set: &ImageSet) -> Result<Box<dyn Model>> {
+        Ok(match self.model {
+            ModelKind::Lenet => Box::new(LeNet::new(set.channels, set.height, set.width, set.classes)?),
+            ModelKind::Mlp => {
+                let inputs = set.channels * set.height * set.width;
+                Box::new(Mlp { inputs, hidden: self.mlp_units.clone(), classes: set.classes })
+            }
+        })
+    }
+
+    /// The optimiser; constants as in the authors' code (METHODS: Adam 0.9, 0.999, 1e-5; RMSProp 0.9, 1e-5).
+    pub fn optimizer(&self) -> Optimizer {
+        match self.optimizer {
+            OptimizerKind::Adam => Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5 },
+            OptimizerKind::Rmsprop => Optimizer::RmsProp { decay: 0.9, epsilon: 1e-5 },
+        }
+    }
+
+    /// Learning rate and annealing in steps.
+    pub fn schedule(&self, steps_per_epoch: usize) -> Schedule {
+        let steps = |epochs: f32| (epochs * steps_per_epoch as f32).round() as u32;
+        let (beta1, beta2) = match self.optimizer() {
+            Optimizer::Adam { beta1, beta2, .. } => (beta1, beta2),
+            Optimizer::RmsProp { .. } => (0.0, 0.0),
+        };
+        Schedule {
+            learning_rate: self.lr,
+            warmup_steps: self.warmup,
+            decay_steps: if self.decay == DecayKind::Cosine { (self.epochs * steps_per_epoch) as u32 } else { 0 },
+            final_fraction: 0.0,
+            anneal_start_step: steps(self.anneal.0),
+            anneal_length_steps: steps(self.anneal.1),
+            beta1,
+            beta2,
+        }
+    }
+}
+
+/// The out-of-distribution set that a newcomer would expect beside a data set.
+fn default_ood(data: &str) -> &'static str {
+    match data {
+        "mnist" | "fashion-mnist" => "notmnist",
+        "synthetic" => "letters",
+        _ => "uniform",
+    }
+}
+
+fn at_least_one(key: &str, value: usize) -> Result<()> {
+    if value == 0 {
+        return Err(Error::input(format!("{key}: expected at least 1, found 0")));
+    }
+    Ok(())
+}
+
+fn positive(key: &str, value: f32) -> Result<()> {
+    if !(value > 0.0 && value.is_finite()) {
+        return Err(Error::input(format!("{key}: expected a positive number, found {value}")));
+    }
+    Ok(())
+}

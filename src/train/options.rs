@@ -1,0 +1,210 @@
+//! What a user may say about a run, on the command line or in a TOML file: the same names, every one optional.
+
+use crate::method::{GeneratorKind, InitKind, KlKind, NoiseKind};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Methods by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum MethodKind {
+    /// Bayes by Hypernet.
+    Bbh,
+    /// One set of weights with weight decay.
+    Map,
+}
+
+/// Main networks by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelKind {
+    Lenet,
+    /// Dense layers of `mlp-units`.
+    Mlp,
+}
+
+/// Optimisers by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    Adam,
+    Rmsprop,
+}
+
+/// How the learning rate falls after its warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecayKind {
+    /// Half a cosine, to 0 at the last step.
+    Cosine,
+    Constant,
+}
+
+/// Sets of defaults by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// What trains best here in few epochs.
+    Default,
+    /// The authors' settings: layer-wise generators, Glorot, RMSProp 1e-4 (MAP: Adam 1e-3), 100 epochs, annealing 5,15.
+    Paper,
+}
+
+/// Two numbers of epochs, written START,LENGTH.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Anneal(pub f32, pub f32);
+
+impl std::str::FromStr for Anneal {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let numbers: Vec<f32> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
+        match numbers[..] {
+            [start, length] if start >= 0.0 && length >= 0.0 && text.split(',').count() == 2 => Ok(Self(start, length)),
+            _ => Err("expected START,LENGTH in epochs, both at least 0, as in 5,15".into()),
+        }
+    }
+}
+
+/// Settings of a run that decide its result. Everything left out takes the preset's value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Options {
+    /// Data set: mnist, fashion-mnist, synthetic, or a folder with the four IDX files.
+    #[arg(value_name = "DATA")]
+    pub data: Option<String>,
+    /// Set of defaults.
+    #[arg(long, value_enum)]
+    pub preset: Option<Preset>,
+    /// Where the weights come from.
+    #[arg(long, value_enum)]
+    pub method: Option<MethodKind>,
+    /// Main network.
+    #[arg(long, value_enum)]
+    pub model: Option<ModelKind>,
+    /// Hidden units of the main network, for --model mlp.
+    #[arg(long, value_delimiter = ',', value_name = "UNITS")]
+    pub mlp_units: Option<Vec<usize>>,
+    /// How the generators divide the weights among themselves.
+    #[arg(long, value_enum)]
+    pub generator: Option<GeneratorKind>,
+    /// Dimension of the generators' noise.
+    #[arg(long, value_name = "K")]
+    pub noise_dim: Option<usize>,
+    /// One noise for all generators, or one for each.
+    #[arg(long, value_enum)]
+    pub noise: Option<NoiseKind>,
+    /// Subtract the mean over the samples from the generated weights (shared generator).
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub zero_mean: Option<bool>,
+    /// Estimate of the divergence from the prior.
+    #[arg(long, value_enum)]
+    pub kl: Option<KlKind>,
+    /// Standard deviation of the prior (MAP: 1 / strength of the weight decay).
+    #[arg(long, value_name = "SCALE")]
+    pub prior_scale: Option<f32>,
+    /// The KL's factor is 0 up to epoch START, then rises to 1 over LENGTH epochs.
+    #[arg(long, value_name = "START,LENGTH")]
+    pub anneal: Option<Anneal>,
+    /// All samples in the likelihood, not the first alone.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub mc: Option<bool>,
+    /// Weight samples of a training step.
+    #[arg(long, value_name = "S")]
+    pub samples: Option<usize>,
+    /// Hidden units of the generators.
+    #[arg(long, value_delimiter = ',', value_name = "UNITS")]
+    pub hidden_units: Option<Vec<usize>>,
+    /// How the generators start.
+    #[arg(long, value_enum)]
+    pub init: Option<InitKind>,
+    #[arg(long, value_enum)]
+    pub optimizer: Option<OptimizerKind>,
+    /// Learning rate.
+    #[arg(long)]
+    pub lr: Option<f32>,
+    /// Steps over which the learning rate rises from 0.
+    #[arg(long, value_name = "STEPS")]
+    pub warmup: Option<u32>,
+    /// How the learning rate falls after the warm-up.
+    #[arg(long, value_enum)]
+    pub decay: Option<DecayKind>,
+    /// Clip each element of the gradients to [-BOUND, BOUND] (gradients are then stored).
+    #[arg(long, value_name = "BOUND")]
+    pub clip: Option<f32>,
+    /// Images of a step.
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Train on the first LIMIT images only.
+    #[arg(long, value_name = "LIMIT")]
+    pub train_limit: Option<usize>,
+    /// Share of the training images kept apart for validation after each epoch.
+    #[arg(long, value_name = "SHARE")]
+    pub valid_fraction: Option<f64>,
+    /// Stop after PATIENCE epochs without a better validation loss.
+    #[arg(long, value_name = "PATIENCE")]
+    pub early_stop: Option<usize>,
+    /// Posterior samples of the evaluation.
+    #[arg(long, value_name = "T")]
+    pub eval_samples: Option<usize>,
+    /// Out-of-distribution set of the evaluation, or none.
+    #[arg(long, value_name = "SET")]
+    pub ood: Option<String>,
+}
+
+impl Options {
+    /// The options of a TOML file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has a key or a value that no run knows.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::input(format!("{}: cannot be read as a configuration: {error}", path.display())))?;
+        toml::from_str(&text).map_err(|error| {
+            let message = error.to_string();
+            let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            Error::input(format!("{}: {}", path.display(), lines.join(" ")))
+        })
+    }
+
+    /// These options, with `other`'s where they are silent.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            data: self.data.or(other.data),
+            preset: self.preset.or(other.preset),
+            method: self.method.or(other.method),
+            model: self.model.or(other.model),
+            mlp_units: self.mlp_units.or(other.mlp_units),
+            generator: self.generator.or(other.generator),
+            noise_dim: self.noise_dim.or(other.noise_dim),
+            noise: self.noise.or(other.noise),
+            zero_mean: self.zero_mean.or(other.zero_mean),
+            kl: self.kl.or(other.kl),
+            prior_scale: self.prior_scale.or(other.prior_scale),
+            anneal: self.anneal.or(other.anneal),
+            mc: self.mc.or(other.mc),
+            samples: self.samples.or(other.samples),
+            hidden_units: self.hidden_units.or(other.hidden_units),
+            init: self.init.or(other.init),
+            optimizer: self.optimizer.or(other.optimizer),
+            lr: self.lr.or(other.lr),
+            warmup: self.warmup.or(other.warmup),
+            decay: self.decay.or(other.decay),
+            clip: self.clip.or(other.clip),
+            batch: self.batch.or(other.batch),
+            epochs: self.epochs.or(other.epochs),
+            seed: self.seed.or(other.seed),
+            train_limit: self.train_limit.or(other.train_limit),
+            valid_fraction: self.valid_fraction.or(other.valid_fraction),
+            early_stop: self.early_stop.or(other.early_stop),
+            eval_samples: self.eval_samples.or(other.eval_samples),
+            ood: self.ood.or(other.ood),
+        }
+    }
+}
