@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod call;
+pub mod check;
 pub mod cli;
 pub mod data;
 pub mod error;
@@ -12,7 +13,6 @@ pub mod method;
 pub mod model;
 pub mod ops;
 pub mod plan;
-pub mod random;
 pub mod random;
 pub mod schedule;
 pub mod train;

@@ -58,8 +58,10 @@ pub fn names() -> Vec<String> {
 pub fn run(options: &Options) -> Result<Vec<Row>> {
     let wanted = |op: &str| options.op.as_ref().is_none_or(|name| name == op || name == family(op));
     let is_model = |case: &Case| family(&case.op) != case.op;
-    let selected: Vec<Case> =
-        cases().into_iter().filter(|case| wanted(&case.op) && (options.models || options.op.is_some() || !is_model(case))).collect();
+    let selected: Vec<Case> = cases()
+        .into_iter()
+        .filter(|case| wanted(&case.op) && (options.models || options.op.is_some() || !is_model(case)))
+        .collect();
     if selected.is_empty() && !wanted(rank_update::OP) {
         return Err(Error::input(format!(
             "--op {}: expected one of {}",

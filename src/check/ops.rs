@@ -5,9 +5,7 @@ use crate::Result;
 use crate::call::{Dtype, Unary, scalar};
 use crate::graph::{Graph, Init, Shape, TensorId};
 use crate::ops::bias::bias;
-use crate::ops::elementwise::{
-    add, half_squared_norm, multiply, relu, scale, scale_by_step_scalar, sum, unary,
-};
+use crate::ops::elementwise::{add, half_squared_norm, multiply, relu, scale, scale_by_step_scalar, sum, unary};
 use crate::ops::linear::linear;
 use crate::ops::pairwise::nearest_neighbour_kl;
 use crate::ops::per_weight_kl::per_weight_kl;

@@ -31,12 +31,19 @@ const SMALL: Sizes =
 
 impl Sizes {
     fn x(&self, g: &mut Graph) -> Result<TensorId> {
-        let axes = [('S', self.x_samples), ('N', self.batch), ('C', self.channels), ('H', self.height), ('W', self.width)];
+        let axes =
+            [('S', self.x_samples), ('N', self.batch), ('C', self.channels), ('H', self.height), ('W', self.width)];
         argument(g, "x", &axes)
     }
 
     fn w_shape(&self) -> Shape {
-        Shape::new(&[('S', self.samples), ('O', self.outputs), ('C', self.channels), ('K', self.kernel), ('K', self.kernel)])
+        Shape::new(&[
+            ('S', self.samples),
+            ('O', self.outputs),
+            ('C', self.channels),
+            ('K', self.kernel),
+            ('K', self.kernel),
+        ])
     }
 
     fn b_shape(&self) -> Shape {
@@ -136,8 +143,11 @@ fn fused_pools() -> Vec<Case> {
         plain("row and column left over", Sizes { height: 7, width: 9, ..shared }),
         plain("shared input", shared),
         plain("digits", digits).at_most(16),
-        plain("deep", Sizes { x_samples: 2, samples: 2, channels: 20, height: 12, width: 12, outputs: 50, kernel: 5, ..SMALL })
-            .at_most(16),
+        plain(
+            "deep",
+            Sizes { x_samples: 2, samples: 2, channels: 20, height: 12, width: 12, outputs: 50, kernel: 5, ..SMALL },
+        )
+        .at_most(16),
         Case::op("conv2d_pool", "parts of a vector", move |g| {
             let parts = shared.parts(g)?;
             conv_relu_pool(g, "y", parts)

@@ -46,10 +46,7 @@ impl Prepared {
         let request = Request { name: "forward", keep: &[built.output], no_fusion: true, ..Request::default() };
         let forward = Plan::build(graph, &request, size_of::<f64>())?;
         let mut constants = built.constants;
-        let plans = [
-            gradient_plan(case, &mut store, true)?,
-            gradient_plan(case, &mut store, false)?,
-        ];
+        let plans = [gradient_plan(case, &mut store, true)?, gradient_plan(case, &mut store, false)?];
         if case.seeded {
             constants.push(Constant::Real(store.buffer("seed", Dtype::Real, count)?, seeds.clone()));
         }
@@ -61,7 +58,8 @@ impl Prepared {
         let output = forward.kept[0];
         let mut function = Function { device: &mut device, plan: &forward, output, seeds: &seeds };
         let arguments = store.parameters().iter().map(|parameter| {
-            let element = |index: usize| Region::contiguous(parameter.region.buffer, parameter.region.offset + index, 1);
+            let element =
+                |index: usize| Region::contiguous(parameter.region.buffer, parameter.region.offset + index, 1);
             let indices = chosen(seed, &parameter.name, parameter.region.len, case.limit);
             let expected = indices.iter().map(|&index| (index, function.derivative(element(index)))).collect();
             Argument { name: parameter.name.clone(), region: parameter.region, expected }
@@ -83,7 +81,7 @@ impl Prepared {
     }
 
     /// Gradients of all arguments, as the second run of a plan leaves them: what the first left behind must not matter.
-    fn gradients(&self, plan: &Plan) -> Result<Vec<Vec<f64>>> {
+    pub(super) fn gradients(&self, plan: &Plan) -> Result<Vec<Vec<f64>>> {
         let mut device = self.device(&[plan])?;
         for _ in 0..2 {
             for &gradient in &plan.gradients {
