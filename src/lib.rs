@@ -13,6 +13,7 @@ pub mod method;
 pub mod model;
 pub mod ops;
 pub mod plan;
+pub mod profile;
 pub mod random;
 pub mod schedule;
 pub mod train;

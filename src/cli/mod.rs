@@ -3,6 +3,7 @@
 mod data;
 mod eval;
 mod info;
+mod profile;
 mod progress;
 mod sample;
 mod train;
@@ -30,6 +31,8 @@ enum Command {
     Eval(eval::Args),
     /// Draw posterior weight samples of a run into a file.
     Sample(sample::Args),
+    /// Time each call of a training step beside the machine's ceilings.
+    Profile(profile::Args),
     /// Data sets: download, list.
     Data(data::Args),
     /// This program and this machine.
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Sample(args) => sample::run(args),
+        Command::Profile(args) => profile::run(args),
         Command::Data(args) => data::run(args),
         Command::Info(args) => info::run(args),
     };

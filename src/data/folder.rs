@@ -72,7 +72,7 @@ fn load_half(folder: &Path, half: &str, name: &str, origin: Origin, classes: Opt
     }
     let classes = check_labels(&labels.bytes, classes, &labels_path)?;
     Ok(ImageSet {
-        name: if half == "train" { name.to_string() } else { format!("{name} (test)") },
+        name: name.to_string(),
         channels,
         height,
         width,

@@ -119,3 +119,118 @@ fn payload(dims: &[usize], name: &str) -> Result<usize> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encode(dims: &[usize], bytes: &[u8]) -> Vec<u8> {
+        let mut file = vec![0, 0, UNSIGNED_BYTE, dims.len() as u8];
+        dims.iter().for_each(|&size| file.extend_from_slice(&(size as u32).to_be_bytes()));
+        file.extend_from_slice(bytes);
+        file
+    }
+
+    fn error(file: &[u8]) -> String {
+        let text = parse(file, "some-file").unwrap_err().to_string();
+        assert!(text.contains("some-file") && !text.contains('\n'), "{text}");
+        text
+    }
+
+    #[test]
+    fn each_field_is_checked() {
+        let right = encode(&[2, 3], &[1, 2, 3, 4, 5, 6]);
+        assert_eq!(parse(right.as_slice(), "f").unwrap().dims, [2, 3]);
+        let with = |at: usize, byte: u8| {
+            let mut file = right.clone();
+            file[at] = byte;
+            error(&file)
+        };
+        assert!(with(0, 1).contains("0x01000802"));
+        assert!(with(2, 0x0d).contains("0x0d"));
+        assert!(with(3, 0).contains("found 0"));
+        assert!(with(3, 5).contains("found 5"));
+        assert!(with(7, 0).contains("[0, 3]"));
+        assert!(with(7, 3).contains("expected 9 bytes") && with(7, 3).contains("found 6"));
+        assert!(with(7, 1).contains("found more"));
+        assert!(error(&right[..6]).contains("header"));
+        assert!(error(&[]).contains("header"));
+    }
+
+    #[test]
+    fn a_huge_header_is_refused_before_allocation() {
+        let most = u32::MAX as usize;
+        assert!(error(&encode(&[most, most, most, most], &[])).contains("product"));
+        assert!(error(&encode(&[MAX_BYTES + 1], &[])).contains("product"));
+        assert!(error(&encode(&[MAX_BYTES], &[7])).contains("found 1"));
+    }
+
+    #[test]
+    fn gzip_is_recognised_by_content_and_its_damage_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("no-extension");
+        let plain = encode(&[200], &[9; 200]);
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&plain).unwrap();
+        let mut packed = encoder.finish().unwrap();
+        for file in [&plain, &packed] {
+            std::fs::write(&path, file).unwrap();
+            assert_eq!(read(&path).unwrap(), Idx { dims: vec![200], bytes: vec![9; 200] });
+        }
+        let crc = packed.len() - 8;
+        packed[crc] ^= 1;
+        std::fs::write(&path, &packed).unwrap();
+        let text = read(&path).unwrap_err().to_string();
+        assert!(text.contains("no-extension") && text.contains("damaged"), "{text}");
+        let text = read(folder.path()).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(text.contains("cannot read"), "{text}");
+    }
+
+    /// Sizes with a small product, and that many bytes.
+    fn arrays() -> impl Strategy<Value = (Vec<usize>, Vec<u8>)> {
+        prop::collection::vec(1usize..6, 1..=MAX_RANK).prop_flat_map(|dims| {
+            let count = dims.iter().product::<usize>();
+            (Just(dims), prop::collection::vec(any::<u8>(), count))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip((dims, bytes) in arrays()) {
+            let read = parse(encode(&dims, &bytes).as_slice(), "f").unwrap();
+            prop_assert_eq!((read.dims, read.bytes), (dims, bytes));
+        }
+
+        #[test]
+        fn truncation_is_an_error((dims, bytes) in arrays(), cut in 1usize..9) {
+            let file = encode(&dims, &bytes);
+            let kept = file.len().saturating_sub(cut);
+            prop_assert!(parse(&file[..kept], "f").is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(file in prop::collection::vec(any::<u8>(), 0..64), gzip: bool) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("f");
+            let start: &[u8] = if gzip { &GZIP_MAGIC } else { &[] };
+            std::fs::write(&path, [start, &file].concat()).unwrap();
+            let _ = read(&path);
+        }
+
+        #[test]
+        fn a_mutated_file_never_panics((dims, bytes) in arrays(), at in any::<prop::sample::Index>(), byte: u8) {
+            let mut file = encode(&dims, &bytes);
+            let at = at.index(file.len());
+            file[at] = byte;
+            if let Ok(read) = parse(file.as_slice(), "f") {
+                prop_assert_eq!(read.dims.iter().product::<usize>(), read.bytes.len());
+            }
+        }
+    }
+}

@@ -29,9 +29,9 @@ pub struct ImageSet {
     pub width: usize,
     /// Every label is below this number.
     pub classes: usize,
-    /// [n, channels, height, width], 0 (background) to 255.
+    /// `[n, channels, height, width]`, 0 (background) to 255.
     pub images: Vec<u8>,
-    /// [n].
+    /// `[n]`.
     pub labels: Vec<u8>,
 }
 
@@ -59,7 +59,7 @@ impl ImageSet {
         self.channels * self.height * self.width
     }
 
-    /// The bytes of image `i`, [channels, height, width].
+    /// The bytes of image `i`, `[channels, height, width]`.
     ///
     /// # Panics
     /// When `i` is not below [`len`](Self::len).
@@ -91,7 +91,7 @@ impl ImageSet {
         }
         let rest = self.len() - count as usize;
         let validation = Self {
-            name: format!("{} (validation)", self.name),
+            name: self.name.clone(),
             images: self.images.split_off(rest * self.image_len()),
             labels: self.labels.split_off(rest),
             ..self
@@ -99,7 +99,7 @@ impl ImageSet {
         Ok((self, validation))
     }
 
-    /// [channels, height, width].
+    /// `[channels, height, width]`.
     pub fn shape(&self) -> [usize; 3] {
         [self.channels, self.height, self.width]
     }
@@ -113,7 +113,10 @@ impl ImageSet {
 /// An unknown name, a missing file (the message says which names were looked for), a malformed file.
 pub fn load(name_or_path: &str, data_dir: Option<&Path>, synthetic: SyntheticConfig) -> Result<DataSet> {
     match name_or_path {
-        "synthetic" => Ok(synthetic::digits(synthetic)),
+        "synthetic" => {
+            synthetic.check()?;
+            Ok(synthetic::digits(synthetic))
+        }
         "mnist" | "fashion-mnist" => folder::load_named(name_or_path, &self::data_dir(data_dir)),
         path => folder::load_path(existing_folder(path, &NAMES)?),
     }
@@ -134,8 +137,14 @@ pub fn load_ood(
     synthetic: SyntheticConfig,
 ) -> Result<ImageSet> {
     let set = match name_or_path {
-        "letters" => synthetic::letters(synthetic),
-        "uniform" => synthetic::uniform(synthetic, like.shape()),
+        "letters" => {
+            synthetic.check()?;
+            synthetic::letters(synthetic)
+        }
+        "uniform" => {
+            synthetic.check()?;
+            synthetic::uniform(synthetic, like.shape())
+        }
         "notmnist" | "fashion-mnist" | "mnist" => folder::load_named_test(name_or_path, &self::data_dir(data_dir))?,
         path => folder::load_path_test(existing_folder(path, &OOD_NAMES)?)?,
     };

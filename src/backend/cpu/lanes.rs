@@ -11,19 +11,26 @@ pub fn multiply_add<T: Real, const FMA: bool>(a: T, b: T, c: T) -> T {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// sum[l] += factor * x[l]
-#[inline(always)]
-pub fn add_scaled<T: Real, const FMA: bool>(sum: &mut [T; LANES], factor: T, x: &[T; LANES]) {
-    for l in 0..LANES {
-        sum[l] = multiply_add::<T, FMA>(factor, x[l], sum[l]);
-    }
-}
-
 /// sum[l] += x[l] * y[l]
 #[inline(always)]
 pub fn add_product<T: Real, const FMA: bool>(sum: &mut [T; LANES], x: &[T; LANES], y: &[T; LANES]) {
     for l in 0..LANES {
         sum[l] = multiply_add::<T, FMA>(x[l], y[l], sum[l]);
+    }
+}
+
+/// Asks memory for the cache lines of x from `first` on, as far as they exist.
+#[inline(always)]
+pub fn prefetch<T>(x: &[T], first: usize, len: usize) {
+    for element in x.get(first..(first + len).min(x.len())).unwrap_or_default().iter().step_by(64 / size_of::<T>()) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch accesses nothing; the address is that of a live element.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = element;
     }
 }
 

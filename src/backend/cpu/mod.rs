@@ -5,6 +5,7 @@
 mod activation;
 mod batch;
 mod bias;
+pub mod ceilings;
 mod columns;
 mod conv2d;
 mod conv2d_pool;

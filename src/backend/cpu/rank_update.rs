@@ -3,7 +3,7 @@
 //! With few rows N the gradient dw[o, i] = sum_n dy[n, o] x[n, i] costs less to form again than to store and read: each
 //! element of w and of the moments is read and written once, and dw never exists.
 
-use super::lanes::{LANES, Vectorised, add_scaled, padded, vectorised};
+use super::lanes::{Vectorised, multiply_add, prefetch, vectorised};
 use super::matmul::SMALL;
 use super::memory::with_scratch;
 use super::update_rule::{Adam, RmsProp};
@@ -12,6 +12,12 @@ use crate::call::*;
 
 /// Rows of w at once: their x and dx groups are loaded and stored once for all.
 const OUTPUTS: usize = 4;
+/// Columns of w at once: its rows of w, the moments, x and dx fit the first-level cache together.
+const GROUP: usize = 128;
+/// Elements between a moment that is asked for and the one that is computed: memory answers while the processor works.
+const AHEAD: usize = 512;
+/// Rows of x that one loop combines.
+const TERMS: usize = 5;
 
 /// x [1, N, I], dy [1, N, O], scalars -> w, m (Adam), v; then, if `input_gradient`, dx [1, N, I] and scratch
 pub fn rank_update<T: Real>(io: &Io<T>, d: &LinearDims, optimizer: Optimizer, input_gradient: bool) {
@@ -40,6 +46,31 @@ struct Gradient<'a, T> {
     partial: &'a mut [T],
 }
 
+/// An optimiser with M moments for each parameter.
+trait Rule<T, const M: usize>: Sync {
+    /// One step on the parameters w, whose moments stand from `first` on.
+    fn step_all(&self, w: &mut [T], moments: &mut [&mut [T]; M], first: usize, g: &[T]);
+}
+
+impl<T: Real> Rule<T, 2> for Adam<T> {
+    #[inline(always)]
+    fn step_all(&self, w: &mut [T], [m, v]: &mut [&mut [T]; 2], first: usize, g: &[T]) {
+        let (m, v) = (&mut m[first..], &mut v[first..]);
+        for (((w, m), v), g) in w.iter_mut().zip(m).zip(v).zip(g) {
+            self.step(w, m, v, *g);
+        }
+    }
+}
+
+impl<T: Real> Rule<T, 1> for RmsProp<T> {
+    #[inline(always)]
+    fn step_all(&self, w: &mut [T], [v]: &mut [&mut [T]; 1], first: usize, g: &[T]) {
+        for ((w, v), g) in w.iter_mut().zip(&mut v[first..]).zip(g) {
+            self.step(w, v, *g);
+        }
+    }
+}
+
 /// What all blocks read.
 #[derive(Clone, Copy)]
 struct Data<'a, T> {
@@ -61,26 +92,24 @@ impl<T: Real> Data<'_, T> {
     fn apply(self, optimizer: Optimizer, scalars: &[T], state: State<T>, gradient: Option<Gradient<T>>) {
         let State { w, m, v } = state;
         if let Some(rule) = Adam::new(optimizer, scalars) {
-            let step = |w: &mut T, [m, v]: [&mut T; 2], g: T| rule.step(w, m, v, g);
-            self.update(w, [m, v], gradient, step);
+            self.update(w, [m, v], gradient, &rule);
         } else if let Some(rule) = RmsProp::new(optimizer, scalars) {
-            let step = |w: &mut T, [v]: [&mut T; 1], g: T| rule.step(w, v, g);
-            self.update(w, [v], gradient, step);
+            self.update(w, [v], gradient, &rule);
         }
     }
 
-    /// One optimiser step `step(w, moments, g)` on every element of w [O, I].
+    /// One step on every element of w [O, I].
     fn update<const M: usize>(
         self,
         w: &mut [T],
         moments: [&mut [T]; M],
         gradient: Option<Gradient<T>>,
-        step: impl Fn(&mut T, [&mut T; M], T) + Sync,
+        rule: &impl Rule<T, M>,
     ) {
         let Some(Gradient { dx, add, partial }) = gradient else {
-            return self.split(Rows { first: 0, w, moments, partial: &mut [] }, &step);
+            return self.split(Rows { first: 0, w, moments, partial: &mut [] }, rule);
         };
-        self.split(Rows { first: 0, w, moments, partial: &mut *partial }, &step);
+        self.split(Rows { first: 0, w, moments, partial: &mut *partial }, rule);
         if !add {
             dx.fill(T::ZERO);
         }
@@ -90,12 +119,12 @@ impl<T: Real> Data<'_, T> {
     }
 
     /// Halves the rows until one block is left, which this thread computes; halves run in parallel when they are worth it.
-    fn split<const M: usize>(self, rows: Rows<T, M>, step: &(impl Fn(&mut T, [&mut T; M], T) + Sync)) {
+    fn split<const M: usize>(self, rows: Rows<T, M>, rule: &impl Rule<T, M>) {
         let (inputs, block) = (self.d.inputs as usize, self.d.rank_update_rows());
         let len = rows.w.len();
         let blocks = (len / inputs).div_ceil(block);
         if blocks <= 1 {
-            return self.block(rows, step);
+            return self.block(rows, rule);
         }
         let (half, sums) = (blocks / 2, self.x.len());
         let (w0, w1) = rows.w.split_at_mut(half * block * inputs);
@@ -104,33 +133,34 @@ impl<T: Real> Data<'_, T> {
         let low = Rows { first: rows.first, w: w0, moments: m0, partial: p0 };
         let high = Rows { first: rows.first + half * block, w: w1, moments: m1, partial: p1 };
         if len * (self.d.rows as usize + 1) > SMALL {
-            rayon::join(|| self.split(low, step), || self.split(high, step));
+            rayon::join(|| self.split(low, rule), || self.split(high, rule));
         } else {
-            self.split(low, step);
-            self.split(high, step);
+            self.split(low, rule);
+            self.split(high, rule);
         }
     }
 
-    /// One block, with x and the sums of dx regrouped so that the lanes of all N rows stand together: [I / LANES, N, LANES].
-    fn block<const M: usize>(self, rows: Rows<T, M>, step: &impl Fn(&mut T, [&mut T; M], T)) {
+    /// One block, with x and the sums of dx regrouped so that one group of columns of all N rows stands together:
+    /// [ceil(I / GROUP), N, GROUP].
+    fn block<const M: usize>(self, rows: Rows<T, M>, rule: &impl Rule<T, M>) {
         let (n, inputs) = (self.d.rows as usize, self.d.inputs as usize);
-        let groups = inputs.div_ceil(LANES);
-        with_scratch::<T, _>(2 * groups * n * LANES, |scratch| {
-            let (x, dx) = scratch.as_chunks_mut::<LANES>().0.split_at_mut(groups * n);
+        let groups = inputs.div_ceil(GROUP);
+        with_scratch::<T, _>(2 * groups * n * GROUP, |scratch| {
+            scratch.fill(T::ZERO);
+            let (x, dx) = scratch.as_chunks_mut::<GROUP>().0.split_at_mut(groups * n);
             for (i, row) in self.x.chunks_exact(inputs).enumerate() {
-                for (group, lanes) in row.chunks(LANES).enumerate() {
-                    x[group * n + i] = padded(lanes);
+                for (group, part) in row.chunks(GROUP).enumerate() {
+                    x[group * n + i][..part.len()].copy_from_slice(part);
                 }
             }
-            dx.fill([T::ZERO; LANES]);
             let Rows { first, w, moments, partial } = rows;
-            vectorised(Pass { data: self, x, dx: &mut *dx, first, w, moments, sum: !partial.is_empty(), step });
+            vectorised(Pass { data: self, x, dx: &mut *dx, first, w, moments, sum: !partial.is_empty(), rule });
             if partial.is_empty() {
                 return;
             }
             for (i, row) in partial.chunks_exact_mut(inputs).enumerate() {
-                for (group, lanes) in row.chunks_mut(LANES).enumerate() {
-                    lanes.copy_from_slice(&dx[group * n + i][..lanes.len()]);
+                for (group, part) in row.chunks_mut(GROUP).enumerate() {
+                    part.copy_from_slice(&dx[group * n + i][..part.len()]);
                 }
             }
         });
@@ -147,41 +177,36 @@ fn halves<T, const M: usize>(slices: [&mut [T]; M], middle: usize) -> ([&mut [T]
 /// The pass over one block of rows.
 struct Pass<'a, T, F, const M: usize> {
     data: Data<'a, T>,
-    x: &'a [[T; LANES]],
-    dx: &'a mut [[T; LANES]],
+    x: &'a [[T; GROUP]],
+    dx: &'a mut [[T; GROUP]],
     first: usize,
     w: &'a mut [T],
     moments: [&'a mut [T]; M],
     /// Whether dx is wanted.
     sum: bool,
-    step: &'a F,
+    rule: &'a F,
 }
 
-impl<T: Real, F: Fn(&mut T, [&mut T; M], T), const M: usize> Vectorised for Pass<'_, T, F, M> {
+impl<T: Real, F: Rule<T, M>, const M: usize> Vectorised for Pass<'_, T, F, M> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        if self.sum { self.all::<FMA, true>() } else { self.all::<FMA, false>() }
-    }
-}
-
-impl<T: Real, F: Fn(&mut T, [&mut T; M], T), const M: usize> Pass<'_, T, F, M> {
-    #[inline(always)]
-    fn all<const FMA: bool, const DX: bool>(mut self) {
+    fn run<const FMA: bool>(mut self) {
         let outputs = self.w.len() / self.data.d.inputs as usize;
         let whole = outputs / OUTPUTS * OUTPUTS;
         for o in (0..whole).step_by(OUTPUTS) {
-            self.rows::<FMA, DX, OUTPUTS>(o);
+            self.rows::<FMA, OUTPUTS>(o);
         }
         for o in whole..outputs {
-            self.rows::<FMA, DX, 1>(o);
+            self.rows::<FMA, 1>(o);
         }
     }
+}
 
+impl<T: Real, F: Rule<T, M>, const M: usize> Pass<'_, T, F, M> {
     /// Rows o .. o + R of the block.
     #[inline(always)]
-    fn rows<const FMA: bool, const DX: bool, const R: usize>(&mut self, o: usize) {
+    fn rows<const FMA: bool, const R: usize>(&mut self, o: usize) {
         let LinearDims { rows, inputs, outputs, .. } = self.data.d;
         let (n, inputs, outputs) = (rows as usize, inputs as usize, outputs as usize);
         let mut dy = [[T::ZERO; R]; LinearDims::MOST_RANK];
@@ -189,84 +214,105 @@ impl<T: Real, F: Fn(&mut T, [&mut T; M], T), const M: usize> Pass<'_, T, F, M> {
             dy.copy_from_slice(&row[self.first + o..][..R]);
         }
         let dy = &dy[..n];
-        let span = o * inputs..(o + R) * inputs;
-        let w = split_rows::<T, R>(&mut self.w[span.clone()], inputs);
-        let moments = self.moments.each_mut().map(|m| split_rows::<T, R>(&mut m[span.clone()], inputs));
-        let step = self.step;
-        let groups = self.x.chunks_exact(n).zip(self.dx.chunks_exact_mut(n));
-        for (i, (x, dx)) in groups.enumerate() {
-            if (i + 1) * LANES <= inputs {
-                let mut lanes = w.each_ref().map(|row| row.0[i]);
-                let g = gradients::<T, FMA, DX, R>(dy, x, dx, &lanes);
-                for r in 0..R {
-                    let mut state = moments.each_ref().map(|rows| rows[r].0[i]);
-                    apply(step, &mut lanes[r], &mut state, &g[r]);
-                    w[r].0[i] = lanes[r];
-                    for k in 0..M {
-                        moments[k][r].0[i] = state[k];
-                    }
+        if self.sum {
+            self.add_input_gradient::<FMA, R>(o, dy);
+        }
+        // Row by row, so that the moments are read and written strictly in order.
+        for r in 0..R {
+            for (group, x) in self.x.chunks_exact(n).enumerate() {
+                let column = group * GROUP;
+                let first = (o + r) * inputs + column;
+                let len = GROUP.min(inputs - column);
+                prefetch(self.w, first + R * inputs, len);
+                for moment in &self.moments {
+                    prefetch(moment, first + AHEAD, len);
                 }
+                let g = gradient::<T, FMA, R>(dy, x, r);
+                self.rule.step_all(&mut self.w[first..first + len], &mut self.moments, first, &g[..len]);
+            }
+        }
+    }
+
+    /// dx[n][i] += sum_r dy[n][r] w[o + r][i]
+    #[inline(always)]
+    fn add_input_gradient<const FMA: bool, const R: usize>(&mut self, o: usize, dy: &[[T; R]]) {
+        let inputs = self.data.d.inputs as usize;
+        for (group, dx) in self.dx.chunks_exact_mut(dy.len()).enumerate() {
+            let column = group * GROUP;
+            let w = &self.w[o * inputs + column..];
+            if column + GROUP <= inputs {
+                let rows = std::array::from_fn(|r| &w[r * inputs..][..GROUP].as_chunks().0[0]);
+                add_combinations::<T, FMA, R>(dx, dy, rows);
             } else {
-                let mut lanes = w.each_ref().map(|row| padded(row.1));
-                let g = gradients::<T, FMA, DX, R>(dy, x, dx, &lanes);
-                for r in 0..R {
-                    let mut state = moments.each_ref().map(|rows| padded(rows[r].1));
-                    apply(step, &mut lanes[r], &mut state, &g[r]);
-                    let tail = w[r].1.len();
-                    w[r].1.copy_from_slice(&lanes[r][..tail]);
-                    for k in 0..M {
-                        moments[k][r].1.copy_from_slice(&state[k][..tail]);
-                    }
+                let mut padded = [[T::ZERO; GROUP]; R];
+                for (r, row) in padded.iter_mut().enumerate() {
+                    row[..inputs - column].copy_from_slice(&w[r * inputs..][..inputs - column]);
                 }
+                add_combinations::<T, FMA, R>(dx, dy, padded.each_ref());
             }
         }
     }
 }
 
-/// The lanes of a row, and what is left.
-type Row<'a, T> = (&'a mut [[T; LANES]], &'a mut [T]);
-
-/// R rows of `len` elements.
+/// g[i] = sum_n dy[n][r] x[n][i]
 #[inline(always)]
-fn split_rows<T: Real, const R: usize>(slice: &mut [T], len: usize) -> [Row<'_, T>; R] {
-    let mut rows = slice.chunks_exact_mut(len);
-    std::array::from_fn(|_| rows.next().unwrap_or_default().as_chunks_mut::<LANES>())
-}
-
-/// g[r] = sum_n dy[n][r] x[n]; dx[n] += sum_r dy[n][r] w[r]
-#[inline(always)]
-fn gradients<T: Real, const FMA: bool, const DX: bool, const R: usize>(
-    dy: &[[T; R]],
-    x: &[[T; LANES]],
-    dx: &mut [[T; LANES]],
-    w: &[[T; LANES]; R],
-) -> [[T; LANES]; R] {
-    let mut g = [[T::ZERO; LANES]; R];
-    for ((dy, x), dx) in dy.iter().zip(x).zip(dx) {
-        for r in 0..R {
-            add_scaled::<T, FMA>(&mut g[r], dy[r], x);
-        }
-        if DX {
-            let mut sum = *dx;
-            for r in 0..R {
-                add_scaled::<T, FMA>(&mut sum, dy[r], &w[r]);
-            }
-            *dx = sum;
-        }
+fn gradient<T: Real, const FMA: bool, const R: usize>(dy: &[[T; R]], x: &[[T; GROUP]], r: usize) -> [T; GROUP] {
+    let mut g = [T::ZERO; GROUP];
+    let mut parts = dy.chunks(TERMS).zip(x.chunks(TERMS));
+    if let Some((dy, x)) = parts.next() {
+        add_terms::<T, FMA, true, R>(&mut g, dy, x, r);
+    }
+    for (dy, x) in parts {
+        add_terms::<T, FMA, false, R>(&mut g, dy, x, r);
     }
     g
 }
 
-/// The optimiser step on each lane.
+/// Up to `TERMS` terms of [`gradient`].
 #[inline(always)]
-fn apply<T: Real, const M: usize>(
-    step: &impl Fn(&mut T, [&mut T; M], T),
-    w: &mut [T; LANES],
-    moments: &mut [[T; LANES]; M],
-    g: &[T; LANES],
+fn add_terms<T: Real, const FMA: bool, const SET: bool, const R: usize>(
+    g: &mut [T; GROUP],
+    dy: &[[T; R]],
+    x: &[[T; GROUP]],
+    r: usize,
 ) {
-    for l in 0..LANES {
-        step(&mut w[l], moments.each_mut().map(|m| &mut m[l]), g[l]);
+    match (dy, x) {
+        ([a], [p]) => combine::<T, FMA, SET, 1>(g, [a[r]], [p]),
+        ([a, b], [p, q]) => combine::<T, FMA, SET, 2>(g, [a[r], b[r]], [p, q]),
+        ([a, b, c], [p, q, s]) => combine::<T, FMA, SET, 3>(g, [a[r], b[r], c[r]], [p, q, s]),
+        ([a, b, c, d], [p, q, s, t]) => combine::<T, FMA, SET, 4>(g, [a[r], b[r], c[r], d[r]], [p, q, s, t]),
+        ([a, b, c, d, e], [p, q, s, t, u]) => {
+            combine::<T, FMA, SET, 5>(g, [a[r], b[r], c[r], d[r], e[r]], [p, q, s, t, u]);
+        }
+        _ => {}
+    }
+}
+
+/// dx[n][i] += sum_r dy[n][r] w[r][i]
+#[inline(always)]
+fn add_combinations<T: Real, const FMA: bool, const R: usize>(
+    dx: &mut [[T; GROUP]],
+    dy: &[[T; R]],
+    w: [&[T; GROUP]; R],
+) {
+    for (dx, dy) in dx.iter_mut().zip(dy) {
+        combine::<T, FMA, false, R>(dx, *dy, w);
+    }
+}
+
+/// sums[i] = (SET) or += sum_k factors[k] rows[k][i]
+#[inline(always)]
+fn combine<T: Real, const FMA: bool, const SET: bool, const K: usize>(
+    sums: &mut [T; GROUP],
+    factors: [T; K],
+    rows: [&[T; GROUP]; K],
+) {
+    for i in 0..GROUP {
+        let mut sum = if SET { T::ZERO } else { sums[i] };
+        for k in 0..K {
+            sum = multiply_add::<T, FMA>(factors[k], rows[k][i], sum);
+        }
+        sums[i] = sum;
     }
 }
 

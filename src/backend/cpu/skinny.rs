@@ -93,10 +93,8 @@ fn dots<T: Real, const FMA: bool, const R: usize, const C: usize>(
     w: [&[T]; C],
 ) -> [[T; C]; R] {
     let whole = len / LANES;
-    let groups = |row: &[T]| -> usize { row.as_chunks::<LANES>().0.len() };
-    assert!(x.iter().chain(&w).all(|row| groups(row) == whole));
-    let xs = x.map(|row| &row.as_chunks::<LANES>().0[..whole]);
-    let ws = w.map(|row| &row.as_chunks::<LANES>().0[..whole]);
+    let xs: [_; R] = std::array::from_fn(|r| &x[r].as_chunks::<LANES>().0[..whole]);
+    let ws: [_; C] = std::array::from_fn(|c| &w[c].as_chunks::<LANES>().0[..whole]);
     let mut sums = [[[T::ZERO; LANES]; C]; R];
     for i in 0..whole {
         for r in 0..R {
@@ -113,5 +111,11 @@ fn dots<T: Real, const FMA: bool, const R: usize, const C: usize>(
             }
         }
     }
-    sums.map(|row| row.map(|lanes| total(&lanes)))
+    let mut totals = [[T::ZERO; C]; R];
+    for r in 0..R {
+        for c in 0..C {
+            totals[r][c] = total(&sums[r][c]);
+        }
+    }
+    totals
 }

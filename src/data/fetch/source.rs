@@ -29,9 +29,9 @@ pub struct RemoteFile<'a> {
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// IDX images [count, height, width].
+    /// IDX images `[count, height, width]`.
     Images { count: usize, height: usize, width: usize },
-    /// IDX labels [count], 0 to 9.
+    /// IDX labels `[count]`, 0 to 9.
     Labels { count: usize },
     /// Gzipped tar of the six binary CIFAR-10 batches: `records` of 1 + 3072 bytes in each.
     CifarArchive { records: usize },

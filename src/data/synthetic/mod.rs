@@ -10,11 +10,14 @@ mod warp;
 use rayon::prelude::*;
 
 use super::{DataSet, ImageSet};
+use crate::{Error, Result};
 use draws::Draws;
 use glyphs::Glyph;
 
 /// Pixels per side of digits and letters.
 pub const SIDE: usize = 28;
+/// Most images of one set: 3.9 GB of pixels.
+const MAX_IMAGES: usize = 5_000_000;
 /// Classes of digits and of letters.
 const CLASSES: usize = 10;
 
@@ -35,6 +38,23 @@ impl Default for SyntheticConfig {
     }
 }
 
+impl SyntheticConfig {
+    /// Refuses empty sets and sets larger than memory.
+    ///
+    /// # Errors
+    /// A number of images outside 1 to 5,000,000.
+    pub fn check(&self) -> Result<()> {
+        for (set, count) in [("training", self.train), ("test", self.test)] {
+            if count == 0 || count > MAX_IMAGES {
+                return Err(Error::input(format!(
+                    "expected 1 to {MAX_IMAGES} synthetic {set} images, found {count}; choose another number"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Independent random streams of one seed. The offset keeps them apart from the streams of a model.
 #[derive(Clone, Copy)]
 enum Stream {
@@ -48,11 +68,11 @@ enum Stream {
 
 /// Digits 0 to 9 for training and test: 28 x 28, one channel, white on black.
 pub fn digits(config: SyntheticConfig) -> DataSet {
-    let half = |name: &str, stream, count| glyph_set(name, &glyphs::DIGITS, stream, count, config.seed);
+    let half = |stream, count| glyph_set("synthetic", &glyphs::DIGITS, stream, count, config.seed);
     DataSet {
         name: "synthetic".into(),
-        train: half("synthetic", Stream::Train, config.train),
-        test: half("synthetic (test)", Stream::Test, config.test),
+        train: half(Stream::Train, config.train),
+        test: half(Stream::Test, config.test),
     }
 }
 
@@ -61,7 +81,7 @@ pub fn letters(config: SyntheticConfig) -> ImageSet {
     glyph_set("letters", &glyphs::LETTERS, Stream::Letters, config.test, config.seed)
 }
 
-/// `config.test` images of independent uniform bytes; `shape` is [channels, height, width]; every label is 0.
+/// `config.test` images of independent uniform bytes; `shape` is `[channels, height, width]`; every label is 0.
 pub fn uniform(config: SyntheticConfig, shape: [usize; 3]) -> ImageSet {
     let [channels, height, width] = shape;
     let size = channels * height * width;

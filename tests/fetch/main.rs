@@ -1,11 +1,12 @@
 //! The downloader against a server on loopback.
 
+mod resume;
+mod server;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpListener;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
 use bbh::data::fetch::{Digest, Kind, Progress, RemoteFile, Retry, Source, fetch, find};
@@ -14,84 +15,10 @@ use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use server::{Request, Server, ok, ranged, reply};
+
 const RETRY: Retry = Retry { attempts: 3, pause: Duration::from_millis(1) };
 const LABELS: &str = "t10k-labels-idx1-ubyte.gz";
-
-/// What a client asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Request {
-    path: String,
-    /// First byte of `Range: bytes=N-`.
-    from: Option<usize>,
-}
-
-/// A server on loopback: one reply per connection, chosen by the number of the request and its content.
-struct Server {
-    mirror: String,
-    requests: Arc<Mutex<Vec<Request>>>,
-}
-
-impl Server {
-    fn start(reply: impl Fn(usize, &Request) -> Vec<u8> + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mirror = format!("http://{}/", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&requests);
-        // The thread ends with the test process; it waits in accept and holds nothing else.
-        thread::spawn(move || {
-            for (number, stream) in listener.incoming().enumerate() {
-                let mut stream = stream.unwrap();
-                let request = read_request(&stream);
-                log.lock().unwrap().push(request.clone());
-                stream.write_all(&reply(number, &request)).unwrap();
-            }
-        });
-        Self { mirror, requests }
-    }
-
-    fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-fn read_request(stream: &TcpStream) -> Request {
-    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
-    let path = lines.next().unwrap().split(' ').nth(1).unwrap().to_string();
-    let mut from = None;
-    for line in lines.take_while(|line| !line.is_empty()) {
-        if let Some(range) = line.to_ascii_lowercase().strip_prefix("range: bytes=") {
-            from = Some(range.trim_end_matches('-').parse().unwrap());
-        }
-    }
-    Request { path, from }
-}
-
-/// A reply whose Content-Length is that of `body`, though only `sent` bytes of it follow.
-fn reply(status: &str, headers: &str, body: &[u8], sent: usize) -> Vec<u8> {
-    let mut bytes =
-        format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n", body.len())
-            .into_bytes();
-    bytes.extend_from_slice(&body[..sent]);
-    bytes
-}
-
-fn ok(body: &[u8]) -> Vec<u8> {
-    reply("200 OK", "", body, body.len())
-}
-
-/// The reply of a server that knows ranges.
-fn ranged(request: &Request, body: &[u8]) -> Vec<u8> {
-    match request.from {
-        None => ok(body),
-        Some(from) if from >= body.len() => {
-            reply("416 Range Not Satisfiable", &format!("Content-Range: bytes */{}\r\n", body.len()), &[], 0)
-        }
-        Some(from) => {
-            let header = format!("Content-Range: bytes {from}-{}/{}\r\n", body.len() - 1, body.len());
-            reply("206 Partial Content", &header, &body[from..], body.len() - from)
-        }
-    }
-}
 
 /// Uncompressed IDX labels 0, 1, ..., 9, 0, ...
 fn plain_labels(count: u32) -> Vec<u8> {
@@ -159,94 +86,6 @@ fn a_damaged_file_is_replaced() {
     fs::write(root.path().join("tiny").join(LABELS), gzip(&plain_labels(999))).unwrap();
     fetch_labels(root.path(), &[&server.mirror], Digest::Unknown).unwrap();
     assert_eq!(fs::read(root.path().join("tiny").join(LABELS)).unwrap(), gzip(&plain_labels(1000)));
-}
-
-#[test]
-fn redirect_keeps_the_range() {
-    let root = TempDir::new().unwrap();
-    let body = gzip(&plain_labels(1000));
-    let server = Server::start(move |_, request| match request.path.strip_prefix("/elsewhere/") {
-        Some(_) => ranged(request, &body),
-        None => reply("302 Found", &format!("Location: /elsewhere{}\r\n", request.path), &[], 0),
-    });
-    fs::create_dir(root.path().join("tiny")).unwrap();
-    fs::write(root.path().join("tiny").join(format!("{LABELS}.part")), &gzip(&plain_labels(1000))[..7]).unwrap();
-    fetch_labels(root.path(), &[&server.mirror], Digest::Unknown).unwrap();
-    assert_eq!(stored(root.path()), [LABELS]);
-    let asked = server.requests();
-    assert_eq!(asked.len(), 2);
-    assert_eq!(asked[1], Request { path: format!("/elsewhere/{LABELS}"), from: Some(7) });
-}
-
-#[test]
-fn truncated_body_is_resumed() {
-    let root = TempDir::new().unwrap();
-    let body = gzip(&plain_labels(1000));
-    let served = body.clone();
-    let server = Server::start(move |number, request| match number {
-        0 => reply("200 OK", "", &served, 20),
-        _ => ranged(request, &served),
-    });
-    fetch_labels(root.path(), &[&server.mirror], Digest::File(&sha256(&body))).unwrap();
-    let froms: Vec<_> = server.requests().iter().map(|request| request.from).collect();
-    assert_eq!(froms, [None, Some(20)]);
-    assert_eq!(stored(root.path()), [LABELS]);
-}
-
-#[test]
-fn interrupted_run_is_resumed_by_the_next() {
-    let root = TempDir::new().unwrap();
-    let body = gzip(&plain_labels(1000));
-    let cut = body.clone();
-    let broken = Server::start(move |number, _| match number {
-        0 => reply("200 OK", "", &cut, 30),
-        _ => reply("503 Service Unavailable", "", &[], 0),
-    });
-    fetch_labels(root.path(), &[&broken.mirror], Digest::Unknown).unwrap_err();
-    assert_eq!(stored(root.path()), [format!("{LABELS}.part")]);
-    let server = Server::start(move |_, request| ranged(request, &body));
-    fetch_labels(root.path(), &[&server.mirror], Digest::Unknown).unwrap();
-    assert_eq!(server.requests()[0].from, Some(30));
-    assert_eq!(stored(root.path()), [LABELS]);
-}
-
-#[test]
-fn a_complete_partial_file_is_taken_as_it_is() {
-    let root = TempDir::new().unwrap();
-    let body = gzip(&plain_labels(1000));
-    fs::create_dir(root.path().join("tiny")).unwrap();
-    fs::write(root.path().join("tiny").join(format!("{LABELS}.part")), &body).unwrap();
-    let server = Server::start(move |_, request| ranged(request, &body));
-    fetch_labels(root.path(), &[&server.mirror], Digest::Unknown).unwrap();
-    assert_eq!((stored(root.path()), server.requests().len()), (vec![LABELS.to_string()], 1));
-}
-
-#[test]
-fn a_partial_file_that_does_not_fit_is_dropped() {
-    let right = gzip(&plain_labels(1000));
-    for (case, part) in [("wrong start", vec![b'?'; 40]), ("too long", vec![b'?'; 100_000])] {
-        let root = TempDir::new().unwrap();
-        let body = right.clone();
-        let server = Server::start(move |_, request| ranged(request, &body));
-        fs::create_dir(root.path().join("tiny")).unwrap();
-        fs::write(root.path().join("tiny").join(format!("{LABELS}.part")), part).unwrap();
-        fetch_labels(root.path(), &[&server.mirror], Digest::Unknown).expect(case);
-        assert_eq!(fs::read(root.path().join("tiny").join(LABELS)).unwrap(), right, "{case}");
-        assert_eq!(server.requests().last().unwrap().from, None, "{case}");
-    }
-}
-
-#[test]
-fn a_server_without_ranges_starts_over() {
-    let root = TempDir::new().unwrap();
-    let body = gzip(&plain_labels(1000));
-    let served = body.clone();
-    let server = Server::start(move |number, _| match number {
-        0 => reply("200 OK", "", &served, 20),
-        _ => ok(&served),
-    });
-    fetch_labels(root.path(), &[&server.mirror], Digest::Unknown).unwrap();
-    assert_eq!(fs::read(root.path().join("tiny").join(LABELS)).unwrap(), body);
 }
 
 #[test]
