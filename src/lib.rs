@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod call;
+pub mod check;
 pub mod cli;
 pub mod data;
 pub mod error;

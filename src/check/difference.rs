@@ -1,0 +1,78 @@
+//! Finite differences of a case's output in f64, with a step that suits each point.
+
+use super::branches;
+use crate::backend::cpu::Cpu;
+use crate::call::Region;
+use crate::plan::Plan;
+
+/// Steps to try, largest first: powers of two, so that `x + step` is exact.
+const STEPS: [f64; 4] = [1.0 / 1024.0, 1.0 / 8192.0, 1.0 / 65536.0, 1.0 / 1_048_576.0];
+
+/// Two steps agree when their differences do to this part of the difference itself, or
+const AGREEMENT: f64 = 1e-9;
+/// to this part of the sum of the terms of the output, about what rounding alone leaves.
+const ROUNDING: f64 = 1e-12;
+
+/// The function to differentiate: sum of `seeds` times the output of `plan`.
+pub struct Function<'a> {
+    pub device: &'a mut Cpu<f64>,
+    pub plan: &'a Plan,
+    pub output: Region,
+    pub seeds: &'a [f64],
+}
+
+/// The output at a point, and which branches (`branches`) led to it.
+struct Point {
+    output: Vec<f64>,
+    branches: u64,
+}
+
+impl Function<'_> {
+    /// Derivative by one element, or `None` when every step straddles a kink: the branches taken differ from those of the
+    /// point itself. Fourth-order central differences (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h; of all neighbouring
+    /// steps the two that agree best decide, which leaves nothing to the gradient under test.
+    pub fn derivative(&mut self, element: Region) -> Option<f64> {
+        let middle = self.at(element, 0.0);
+        let scale: f64 = middle.output.iter().zip(self.seeds).map(|(y, seed)| (y * seed).abs()).sum();
+        let mut previous: Option<f64> = None;
+        let mut best: Option<(f64, f64)> = None;
+        for step in STEPS {
+            let Some(value) = self.central(element, step, middle.branches) else {
+                previous = None;
+                continue;
+            };
+            let gap = previous.map_or(f64::MAX, |previous| (value - previous).abs());
+            if best.is_none_or(|best| gap <= best.0) {
+                best = Some((gap, value));
+            }
+            if gap <= AGREEMENT * value.abs() + ROUNDING * scale {
+                break;
+            }
+            previous = Some(value);
+        }
+        best.map(|best| best.1)
+    }
+
+    fn central(&mut self, element: Region, step: f64, branches: u64) -> Option<f64> {
+        let near = self.odd(element, step, branches)?;
+        let far = self.odd(element, 2.0 * step, branches)?;
+        Some((8.0 * near - far) / (12.0 * step))
+    }
+
+    /// f(step) - f(-step), subtracted term by term, when both took the given branches.
+    fn odd(&mut self, element: Region, step: f64, branches: u64) -> Option<f64> {
+        let (above, below) = (self.at(element, step), self.at(element, -step));
+        let terms = above.output.iter().zip(&below.output).zip(self.seeds);
+        (above.branches == branches && below.branches == branches)
+            .then(|| terms.map(|((above, below), seed)| seed * (above - below)).sum())
+    }
+
+    fn at(&mut self, element: Region, change: f64) -> Point {
+        let value = self.device.persistent::<f64>(element)[0];
+        self.device.persistent_mut::<f64>(element)[0] = value + change;
+        let branches = branches::run(self.device, self.plan);
+        let output = self.device.read::<f64>(self.plan, self.output).to_vec();
+        self.device.persistent_mut::<f64>(element)[0] = value;
+        Point { output, branches }
+    }
+}

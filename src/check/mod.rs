@@ -1,0 +1,17 @@
+//! Checks of the engine against itself: gradients against finite differences.
+
+pub mod gradcheck;
+
+mod branches;
+mod case;
+mod difference;
+mod models;
+mod ops;
+mod ops_images;
+mod prepared;
+mod rank_update;
+mod report;
+
+pub use case::{Built, Case, Constant};
+pub use prepared::Prepared;
+pub use report::{Row, table};

@@ -1,0 +1,164 @@
+//! A case made ready: its plans, its values, and the derivatives that finite differences expect.
+
+use super::case::{Built, Case, Constant, chosen, seeds, start};
+use super::difference::Function;
+use super::report::{Comparison, Row};
+use crate::Result;
+use crate::backend::cpu::Cpu;
+use crate::call::{Dtype, Region, word};
+use crate::graph::{Graph, Source, Store, TensorId};
+use crate::plan::{Plan, Request};
+
+/// Step and seed of all noise in a case: it does not move.
+const WORDS: [u32; word::COUNT] = [1, 20_171_103, 1297, 0];
+
+/// A case with expected derivatives, against which any number of (mutated) plans can be held.
+pub struct Prepared {
+    /// The op and the case, for messages.
+    pub op: String,
+    pub name: String,
+    /// Gradient plans: nodes as they were said, and fused. Both return the gradients of all parameters in their order.
+    pub plans: [Plan; 2],
+    pub(super) store: Store,
+    pub(super) values: Vec<Constant>,
+    pub(super) arguments: Vec<Argument>,
+}
+
+/// One parameter and its expected derivatives.
+pub(super) struct Argument {
+    pub name: String,
+    pub region: Region,
+    /// (index, derivative); `None` where every step straddles a kink.
+    pub expected: Vec<(usize, Option<f64>)>,
+}
+
+impl Prepared {
+    /// Builds the plans of a case and takes its differences.
+    ///
+    /// # Errors
+    /// When the case's graph or plans cannot be built.
+    pub fn new(case: &Case, seed: u64) -> Result<Self> {
+        let mut store = Store::new();
+        let mut graph = Graph::new(&mut store);
+        let built = (case.build)(&mut graph)?;
+        let count = graph.shape(built.output).elements();
+        let seeds = if case.seeded { seeds(seed, count) } else { vec![1.0; count] };
+        let request = Request { name: "forward", keep: &[built.output], no_fusion: true, ..Request::default() };
+        let forward = Plan::build(graph, &request, size_of::<f64>())?;
+        let mut constants = built.constants;
+        let plans = [gradient_plan(case, &mut store, true)?, gradient_plan(case, &mut store, false)?];
+        if case.seeded {
+            constants.push(Constant::Real(store.buffer("seed", Dtype::Real, count)?, seeds.clone()));
+        }
+        constants.push(Constant::Words(store.words(), WORDS.to_vec()));
+        let parameters = store.parameters().iter().map(|p| Constant::Real(p.region, start(seed, p)));
+        let values: Vec<Constant> = parameters.chain(constants).collect();
+        let mut device = Cpu::<f64>::new(&store, &[&forward])?;
+        fill(&mut device, &values);
+        let output = forward.kept[0];
+        let mut function = Function { device: &mut device, plan: &forward, output, seeds: &seeds };
+        let arguments = store.parameters().iter().map(|parameter| {
+            let element =
+                |index: usize| Region::contiguous(parameter.region.buffer, parameter.region.offset + index, 1);
+            let indices = chosen(seed, &parameter.name, parameter.region.len, case.limit);
+            let expected = indices.iter().map(|&index| (index, function.derivative(element(index)))).collect();
+            Argument { name: parameter.name.clone(), region: parameter.region, expected }
+        });
+        let arguments = arguments.collect();
+        Ok(Self { op: case.op.clone(), name: case.name.clone(), plans, store, values, arguments })
+    }
+
+    /// Runs gradient plans of this case (its own or mutated ones) and compares what they return.
+    ///
+    /// # Errors
+    /// When the machine refuses the memory.
+    pub fn rows(&self, plans: &[Plan]) -> Result<Vec<Row>> {
+        let mut gradients = Vec::with_capacity(plans.len());
+        for plan in plans {
+            gradients.push(self.gradients(plan)?);
+        }
+        Ok(self.compare(&gradients))
+    }
+
+    /// Gradients of all arguments, as the second run of a plan leaves them: what the first left behind must not matter.
+    pub(super) fn gradients(&self, plan: &Plan) -> Result<Vec<Vec<f64>>> {
+        let mut device = self.device(&[plan])?;
+        for _ in 0..2 {
+            for &gradient in &plan.gradients {
+                device.persistent_mut::<f64>(gradient).fill(f64::NAN);
+            }
+            device.run(plan);
+        }
+        Ok(plan.gradients.iter().map(|&gradient| device.read::<f64>(plan, gradient).to_vec()).collect())
+    }
+
+    /// A device that holds the values of the case.
+    pub(super) fn device(&self, plans: &[&Plan]) -> Result<Cpu<f64>> {
+        let mut device = Cpu::<f64>::new(&self.store, plans)?;
+        fill(&mut device, &self.values);
+        Ok(device)
+    }
+
+    /// One row for each argument; `gradients` holds all arguments' for each plan.
+    pub(super) fn compare(&self, gradients: &[Vec<Vec<f64>>]) -> Vec<Row> {
+        let case_largest = self.arguments.iter().map(Argument::largest).fold(0.0, f64::max);
+        let rows = self.arguments.iter().enumerate().map(|(index, argument)| {
+            let got: Vec<&[f64]> = gradients.iter().map(|all| all[index].as_slice()).collect();
+            let comparison = Comparison { expected: &argument.expected, largest: argument.largest(), case_largest };
+            comparison.row((&self.op, &self.name, &argument.name), &got)
+        });
+        rows.collect()
+    }
+}
+
+impl Argument {
+    fn largest(&self) -> f64 {
+        self.expected.iter().filter_map(|(_, expected)| *expected).fold(0.0, |largest, d| largest.max(d.abs()))
+    }
+}
+
+/// Prepares a case and compares its plans after `mutate` has had them, unfused and fused: a hook for tests that plant errors.
+///
+/// # Errors
+/// As [`Prepared::new`].
+pub fn check_case(case: &Case, seed: u64, mutate: &mut dyn FnMut(&mut Plan)) -> Result<Vec<Row>> {
+    let prepared = Prepared::new(case, seed)?;
+    let mut plans = prepared.plans.clone();
+    plans.iter_mut().for_each(mutate);
+    prepared.rows(&plans)
+}
+
+fn gradient_plan(case: &Case, store: &mut Store, no_fusion: bool) -> Result<Plan> {
+    let mut graph = Graph::new(store);
+    let Built { output, .. } = (case.build)(&mut graph)?;
+    let seed = if case.seeded { Some(seed_tensor(&mut graph, output)?) } else { None };
+    let request = Request {
+        name: &format!("{} {}{}", case.op, case.name, if no_fusion { ", unfused" } else { "" }),
+        targets: &[(output, seed)],
+        gradients: &parameters(&graph),
+        no_fusion,
+        ..Request::default()
+    };
+    Plan::build(graph, &request, size_of::<f64>())
+}
+
+pub(super) fn seed_tensor(graph: &mut Graph, output: TensorId) -> Result<TensorId> {
+    let shape = graph.shape(output).clone();
+    let region = graph.store.buffer("seed", Dtype::Real, shape.elements())?;
+    Ok(graph.persistent("seed", shape, Dtype::Real, region))
+}
+
+/// The tensors of the store's parameters, in the store's order.
+pub(super) fn parameters(graph: &Graph) -> Vec<TensorId> {
+    let tensor = |parameter: usize| graph.tensors.iter().position(|t| t.source == Source::Parameter(parameter));
+    (0..graph.store.parameters().len()).filter_map(tensor).map(TensorId).collect()
+}
+
+fn fill(device: &mut Cpu<f64>, values: &[Constant]) {
+    for value in values {
+        match value {
+            Constant::Real(region, values) => device.persistent_mut::<f64>(*region).copy_from_slice(values),
+            Constant::Words(region, values) => device.persistent_mut::<u32>(*region).copy_from_slice(values),
+        }
+    }
+}
