@@ -118,6 +118,7 @@ pub struct ForwardImages<'a, T> {
 impl<T: Real> ForwardImages<'_, T> {
     /// The output channels `first..first + L`, P pixels at once.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "iterator adaptors are not inlined into the vector code")]
     fn panel<const FMA: bool, const P: usize, const L: usize>(&mut self, first: usize) {
         let (taps, pixels) = (self.patches.taps(), self.starts.len());
         let panel = &self.panels[first * taps..][..L * taps];
@@ -126,8 +127,8 @@ impl<T: Real> ForwardImages<'_, T> {
         let tile = &mut self.tile[first * pixels..][..L * pixels];
         for pixel in (0..pixels).step_by(P) {
             let mut starts = [0; P];
-            for (p, start) in starts.iter_mut().enumerate() {
-                *start = self.starts[(pixel + p).min(pixels - 1)] as usize;
+            for p in 0..P {
+                starts[p] = self.starts[(pixel + p).min(pixels - 1)] as usize;
             }
             let sums = patch_sums::<T, FMA, P, L>(self.patches, panel, bias, self.images, starts);
             for p in 0..P.min(pixels - pixel) {
@@ -295,6 +296,7 @@ struct GradInputImages<'a, T> {
 impl<T: Real> Tiled for GradInputImages<'_, T> {
     /// Adds one block of lanes of every patch's gradient to the images; lanes beyond the run are zero.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "iterator adaptors are not inlined into the vector code")]
     fn tile<const FMA: bool, const L: usize>(&mut self, r: usize, lane: usize) {
         let outputs = self.patches.outputs;
         let weights = &self.weights[self.patches.weight_block(r, lane)..][..L * outputs];
@@ -302,8 +304,8 @@ impl<T: Real> Tiled for GradInputImages<'_, T> {
         let last = self.starts.len() - 1;
         for first in (0..=last).step_by(PIXELS) {
             let mut rows = [self.dy; PIXELS];
-            for (p, row) in rows.iter_mut().enumerate() {
-                *row = &self.dy[(first + p).min(last) * outputs..][..outputs];
+            for p in 0..PIXELS {
+                rows[p] = &self.dy[(first + p).min(last) * outputs..][..outputs];
             }
             let mut sums = [[T::ZERO; L]; PIXELS];
             dot_tile::<T, FMA, PIXELS, L>(&mut sums, rows, weights);

@@ -131,13 +131,15 @@ impl<T: Real> Tiled for PoolTile<'_, T> {
 
 /// Greatest of the four pixels (the first of equals; not-a-number wins) after ReLU, and its place or `CLOSED`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "iterator adaptors are not inlined into the vector code")]
 fn pool<T: Real, const L: usize>(sums: &[[T; L]; WINDOW]) -> ([T; L], [u8; L]) {
     let (mut best, mut places) = (sums[0], [0; L]);
-    for (place, sums) in (1..).zip(&sums[1..]) {
+    for place in 1..WINDOW {
         for l in 0..L {
-            let wins = sums[l] > best[l] || is_nan(sums[l]);
-            best[l] = if wins { sums[l] } else { best[l] };
-            places[l] = if wins { place } else { places[l] };
+            let value = sums[place][l];
+            let wins = value > best[l] || is_nan(value);
+            best[l] = if wins { value } else { best[l] };
+            places[l] = if wins { place as u8 } else { places[l] };
         }
     }
     for l in 0..L {
