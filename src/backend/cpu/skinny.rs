@@ -83,8 +83,8 @@ impl<T: Real> Dots<'_, '_, T> {
         // The first rows of x ask for what comes later in w; to the others w is in the cache.
         let later = if n == 0 { self.w.get(o * len + AHEAD..).unwrap_or_default() } else { &[] };
         let sums = dots::<T, FMA, R, C>(len, x, w, later);
-        for r in 0..R {
-            self.tile.row(n + r)[o..o + C].copy_from_slice(&sums[r]);
+        for (r, sums) in sums.iter().enumerate() {
+            self.tile.row(n + r)[o..o + C].copy_from_slice(sums);
         }
     }
 }
