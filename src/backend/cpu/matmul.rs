@@ -64,19 +64,17 @@ pub fn gemm<T: Real>(
     gemm::gemm(&mut c, k, add, a, b);
 }
 
-/// Asks memory for the cache lines of x from `first` on, as far as they exist.
+/// Asks memory for the cache line of element `at` of x, if there is one.
 #[inline(always)]
-pub fn prefetch<T>(x: &[T], first: usize, len: usize) {
-    for element in x.get(first..(first + len).min(x.len())).unwrap_or_default().iter().step_by(64 / size_of::<T>()) {
-        #[cfg(target_arch = "x86_64")]
+pub fn prefetch<T>(x: &[T], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(element) = x.get(at) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a prefetch accesses nothing; the address is that of a live element.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = element;
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast()) }
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (x, at);
 }
 
 /// A rectangle of a row-major matrix that one thread writes.
