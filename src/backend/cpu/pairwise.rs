@@ -60,17 +60,7 @@ fn squared_distance<T: Real>(a: &[T], b: &[T]) -> f64 {
         }
     }
     let tail = a_tail.iter().zip(b_tail).map(|(&a, &b)| (a - b) * (a - b)).sum::<T>();
-    fold(&lanes) + tail.f64()
-}
-
-/// Sum of the accumulators. Out of line: inlined, its shuffles keep the compiler from vectorising the loop before it.
-#[inline(never)]
-fn fold<T: Real>(lanes: &[T; LANES]) -> f64 {
-    let mut sums = [0.0; 8];
-    for lanes in lanes.as_chunks::<8>().0 {
-        sums.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += lane.f64());
-    }
-    sums.iter().sum()
+    lanes.iter().map(|lane| lane.f64()).sum::<f64>() + tail.f64()
 }
 
 /// out [2, S, S]: |w_i - w_j|^2, then |p_i - w_j|^2.
