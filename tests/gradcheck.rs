@@ -3,7 +3,7 @@
 use bbh::backend::cpu::{Cpu, Real};
 use bbh::call::{Kind, Optimizer, Region, scalar};
 use bbh::check::gradcheck::{self, Options};
-use bbh::check::{Row, table};
+use bbh::check::{Case, Row, table};
 use bbh::graph::{Graph, Init, Shape, Store};
 use bbh::ops::elementwise::{half_squared_norm, unary};
 use bbh::ops::linear::linear;
@@ -164,4 +164,27 @@ fn a_step_with_a_rank_update_leaves_the_weights_of_one_without_in_f64() {
 fn a_step_with_a_rank_update_leaves_the_weights_of_one_without_in_f32() {
     fused_step_agrees::<f32>(ADAM, 1e-4);
     fused_step_agrees::<f32>(RMSPROP, 1e-4);
+}
+
+/// relu of x [S = 3, D = 40], all of whose elements are within `bound` of the kink.
+fn near_the_kink(bound: f32) -> Row {
+    let case = Case::op("relu", "near the kink", move |g| {
+        let x = g.parameter("x", Shape::new(&[('S', 3), ('D', 40)]), Init::Uniform(bound))?;
+        unary(g, "y", x, bbh::call::Unary::Relu)
+    });
+    gradcheck::check_case(&case, SEED, &mut |_| ()).unwrap().remove(0)
+}
+
+#[test]
+fn points_on_a_kink_are_skipped_and_a_case_without_others_fails() {
+    let row = near_the_kink(0.0);
+    assert_eq!((row.checked, row.skipped), (0, 120));
+    assert!(!row.passes(1e-6));
+}
+
+#[test]
+fn points_near_a_kink_are_checked_with_smaller_steps() {
+    let row = near_the_kink(1e-3);
+    assert!(row.skipped < 6 && row.checked + row.skipped == 120, "{row:?}");
+    assert!(row.passes(1e-6), "{row:?}");
 }

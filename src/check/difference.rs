@@ -8,10 +8,11 @@ use crate::plan::Plan;
 /// Steps to try, largest first: powers of two, so that `x + step` is exact.
 const STEPS: [f64; 4] = [1.0 / 1024.0, 1.0 / 8192.0, 1.0 / 65536.0, 1.0 / 1_048_576.0];
 
-/// Two steps agree when their differences do to this part of the difference itself, or
+/// Two steps agree when their differences do to this part of the difference itself.
 const AGREEMENT: f64 = 1e-9;
-/// to this part of the sum of the terms of the output, about what rounding alone leaves.
-const ROUNDING: f64 = 1e-12;
+
+/// Rounding of the output, in parts of the sum of its terms: divided by the step it is the noise of a difference.
+const ROUNDING: f64 = 4.0 * f64::EPSILON;
 
 /// The function to differentiate: sum of `seeds` times the output of `plan`.
 pub struct Function<'a> {
@@ -28,24 +29,33 @@ struct Point {
 }
 
 impl Function<'_> {
+    /// Sum of the sizes of the terms of the output at the point itself.
+    pub fn scale(&mut self) -> f64 {
+        self.device.run(self.plan);
+        let output = self.device.read::<f64>(self.plan, self.output);
+        output.iter().zip(self.seeds).map(|(y, seed)| (y * seed).abs()).sum()
+    }
+
     /// Derivative by one element, or `None` when every step straddles a kink: the branches taken differ from those of the
     /// point itself. Fourth-order central differences (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h; of all neighbouring
-    /// steps the two that agree best decide, which leaves nothing to the gradient under test.
-    pub fn derivative(&mut self, element: Region) -> Option<f64> {
-        let middle = self.at(element, 0.0);
-        let scale: f64 = middle.output.iter().zip(self.seeds).map(|(y, seed)| (y * seed).abs()).sum();
+    /// steps the two that agree best, noise allowed for, decide, which leaves nothing to the gradient under test.
+    pub fn derivative(&mut self, element: Region, scale: f64) -> Option<f64> {
+        let branches = self.at(element, 0.0).branches;
         let mut previous: Option<f64> = None;
         let mut best: Option<(f64, f64)> = None;
         for step in STEPS {
-            let Some(value) = self.central(element, step, middle.branches) else {
+            let Some(value) = self.central(element, step, branches) else {
                 previous = None;
                 continue;
             };
+            let noise = ROUNDING * scale / step;
             let gap = previous.map_or(f64::MAX, |previous| (value - previous).abs());
-            if best.is_none_or(|best| gap <= best.0) {
-                best = Some((gap, value));
+            // Where rounding explains the gap the larger step is the better one.
+            let better = previous.filter(|_| gap <= noise).unwrap_or(value);
+            if best.is_none_or(|best| gap.max(noise) < best.0) {
+                best = Some((gap.max(noise), better));
             }
-            if gap <= AGREEMENT * value.abs() + ROUNDING * scale {
+            if gap <= noise.max(AGREEMENT * value.abs()) {
                 break;
             }
             previous = Some(value);

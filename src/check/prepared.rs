@@ -21,13 +21,14 @@ pub struct Prepared {
     pub plans: [Plan; 2],
     pub(super) store: Store,
     pub(super) values: Vec<Constant>,
+    /// Sum of the sizes of the terms of the output.
+    scale: f64,
     pub(super) arguments: Vec<Argument>,
 }
 
 /// One parameter and its expected derivatives.
 pub(super) struct Argument {
     pub name: String,
-    pub region: Region,
     /// (index, derivative); `None` where every step straddles a kink.
     pub expected: Vec<(usize, Option<f64>)>,
 }
@@ -57,15 +58,16 @@ impl Prepared {
         fill(&mut device, &values);
         let output = forward.kept[0];
         let mut function = Function { device: &mut device, plan: &forward, output, seeds: &seeds };
+        let scale = function.scale();
         let arguments = store.parameters().iter().map(|parameter| {
             let element =
                 |index: usize| Region::contiguous(parameter.region.buffer, parameter.region.offset + index, 1);
             let indices = chosen(seed, &parameter.name, parameter.region.len, case.limit);
-            let expected = indices.iter().map(|&index| (index, function.derivative(element(index)))).collect();
-            Argument { name: parameter.name.clone(), region: parameter.region, expected }
+            let expected = indices.iter().map(|&index| (index, function.derivative(element(index), scale))).collect();
+            Argument { name: parameter.name.clone(), expected }
         });
         let arguments = arguments.collect();
-        Ok(Self { op: case.op.clone(), name: case.name.clone(), plans, store, values, arguments })
+        Ok(Self { op: case.op.clone(), name: case.name.clone(), plans, store, values, scale, arguments })
     }
 
     /// Runs gradient plans of this case (its own or mutated ones) and compares what they return.
@@ -104,7 +106,12 @@ impl Prepared {
         let case_largest = self.arguments.iter().map(Argument::largest).fold(0.0, f64::max);
         let rows = self.arguments.iter().enumerate().map(|(index, argument)| {
             let got: Vec<&[f64]> = gradients.iter().map(|all| all[index].as_slice()).collect();
-            let comparison = Comparison { expected: &argument.expected, largest: argument.largest(), case_largest };
+            let comparison = Comparison {
+                expected: &argument.expected,
+                largest: argument.largest(),
+                case_largest,
+                scale: self.scale,
+            };
             comparison.row((&self.op, &self.name, &argument.name), &got)
         });
         rows.collect()

@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 const ARGUMENT_FLOOR: f64 = 1e-3;
 /// The same against the largest derivative of the whole case, for arguments whose derivative is zero but for rounding.
 const CASE_FLOOR: f64 = 1e-5;
+/// The same against the sum of the terms of the output, whose rounding the differences cannot see below.
+const NOISE_FLOOR: f64 = 1e-6;
 /// Most that fused and unfused gradients may differ, in parts of the argument's largest derivative.
 const FUSION_TOLERANCE: f64 = 1e-12;
 
@@ -17,7 +19,8 @@ pub struct Row {
     pub op: String,
     pub argument: String,
     /// Worst relative error |got - expected| / max(|got|, |expected|, floor), floor = max(1e-3 of the argument's largest
-    /// derivative, 1e-5 of the case's largest); `f64::MAX` when a gradient is not a number.
+    /// derivative, 1e-5 of the case's largest, 1e-6 of the sum of the terms of the output); `f64::MAX` when a gradient is
+    /// not a number.
     pub worst: f64,
     /// Index of the worst element.
     pub index: usize,
@@ -58,6 +61,8 @@ pub(super) struct Comparison<'a> {
     pub expected: &'a [(usize, Option<f64>)],
     pub largest: f64,
     pub case_largest: f64,
+    /// Sum of the sizes of the terms of the output.
+    pub scale: f64,
 }
 
 impl Comparison<'_> {
@@ -76,7 +81,7 @@ impl Comparison<'_> {
             largest: self.largest,
             fusion: self.fusion(got),
         };
-        let floor = (ARGUMENT_FLOOR * self.largest).max(CASE_FLOOR * self.case_largest);
+        let floor = (ARGUMENT_FLOOR * self.largest).max(CASE_FLOOR * self.case_largest).max(NOISE_FLOOR * self.scale);
         for &(index, expected) in self.expected {
             let Some(expected) = expected else { continue };
             row.checked += 1;
@@ -115,7 +120,7 @@ fn ratio(a: f64, b: f64) -> f64 {
 /// The rows as a table for people; of a whole model only the worst argument, with the elements of all.
 pub fn table(rows: &[Row], tolerance: f64) -> String {
     let mut text = format!(
-        "{:<44} {:<20} {:>9} {:>7} {:>8} {:>8}  result\n",
+        "{:<50} {:<21} {:>9} {:>7} {:>8} {:>8}  result\n",
         "op", "argument", "worst", "index", "checked", "skipped"
     );
     let mut at = 0;
@@ -131,7 +136,7 @@ pub fn table(rows: &[Row], tolerance: f64) -> String {
         let passes = rows[at..at + count].iter().all(|row| row.passes(tolerance));
         let _ = writeln!(
             text,
-            "{:<44} {:<20} {:>9.1e} {:>7} {:>8} {:>8}  {}",
+            "{:<50} {:<21} {:>9.1e} {:>7} {:>8} {:>8}  {}",
             shown.op,
             shown.argument,
             shown.worst,

@@ -90,10 +90,14 @@ impl<'s> Graph<'s> {
         &self.tensors[tensor.0].name
     }
 
-    /// The parameter called `name`, as a tensor.
+    /// The parameter called `name`, as a tensor: one for each parameter, so that all its uses share one gradient.
+    ///
+    /// # Errors
+    /// When the store has it with another shape.
     pub fn parameter(&mut self, name: &str, shape: Shape, init: super::Init) -> Result<TensorId> {
         let index = self.store.parameter(name, &shape, init)?;
-        Ok(self.tensor(name, shape, Dtype::Real, Source::Parameter(index)))
+        let known = self.tensors.iter().position(|tensor| tensor.source == Source::Parameter(index));
+        Ok(known.map(TensorId).unwrap_or_else(|| self.tensor(name, shape, Dtype::Real, Source::Parameter(index))))
     }
 
     /// A persistent region as a tensor without gradient.
@@ -102,6 +106,9 @@ impl<'s> Graph<'s> {
     }
 
     /// Adds a node called `name` and returns its outputs, each given as (suffix of its name, shape, element type).
+    ///
+    /// # Errors
+    /// When an output is empty or too large, or an input lies in strided blocks that the op's kernels cannot read.
     pub fn node(
         &mut self,
         op: Op,
@@ -109,6 +116,15 @@ impl<'s> Graph<'s> {
         inputs: &[TensorId],
         outputs: &[(&str, Shape, Dtype)],
     ) -> Result<Vec<TensorId>> {
+        for (index, &input) in inputs.iter().enumerate() {
+            if !self.blocks(input).1.is_contiguous() && !op.reads_blocks(index) {
+                return Err(Error::input(format!(
+                    "{name}: {} reads contiguous tensors, but {} is a part of each sample's vector; copy it with scale by 1",
+                    op.name(),
+                    self.name(input)
+                )));
+            }
+        }
         let outputs: Vec<TensorId> = outputs
             .iter()
             .map(|(suffix, shape, dtype)| self.tensor(&format!("{name}{suffix}"), shape.clone(), *dtype, Source::Node))

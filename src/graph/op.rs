@@ -65,6 +65,16 @@ pub enum Op {
 }
 
 impl Op {
+    /// True when the op's kernels read input `index` in strided blocks, one for each sample; else it must be contiguous.
+    pub fn reads_blocks(&self, index: usize) -> bool {
+        match self {
+            Self::Linear(..) | Self::Conv2d(..) | Self::Conv2dPool(..) | Self::Bias(..) => index > 0,
+            Self::Scale(..) | Self::ScaleByScalar(..) | Self::HalfSquaredNorm | Self::Keep => true,
+            Self::NearestNeighbourKl(..) | Self::PerWeightKl(..) => true,
+            _ => false,
+        }
+    }
+
     /// Name in messages and printed plans.
     pub fn name(&self) -> &'static str {
         match self {

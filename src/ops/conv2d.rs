@@ -42,8 +42,19 @@ pub fn conv2d(
         Padding::Valid => ((height - kernel) / stride + 1, (width - kernel) / stride + 1, 0),
         Padding::Same => {
             let (out_height, out_width) = (height.div_ceil(stride), width.div_ceil(stride));
-            let zeros = ((out_height - 1) * stride + kernel).saturating_sub(height);
-            (out_height, out_width, zeros / 2)
+            let zeros = |side: usize, out: usize| ((out - 1) * stride + kernel).saturating_sub(side);
+            let pad = zeros(height, out_height) / 2;
+            if pad != zeros(width, out_width) / 2 {
+                return Err(mismatch(
+                    g,
+                    "conv2d",
+                    name,
+                    "x",
+                    x,
+                    "with H and W that need the same padding (square images)",
+                ));
+            }
+            (out_height, out_width, pad)
         }
     };
     let dims = Conv2dDims {

@@ -1,8 +1,8 @@
 //! conv2d_pool: convolution, bias, 2x2 max pool and ReLU in one call, so that the convolution's output is never stored.
 //! `plan::fuse` makes it from conv2d, relu and max pool; ReLU and max commute.
 
-use crate::call::{Conv2dDims, Dtype, Kind, Write};
-use crate::graph::{Emit, Node};
+use crate::call::{Conv2dDims, Dtype, Kind, Region, Write};
+use crate::graph::{Emit, Node, TensorId};
 
 pub(super) fn forward(e: &mut Emit, node: &Node, d: &Conv2dDims) {
     let reads = e.values(&node.inputs);
@@ -16,7 +16,7 @@ pub(super) fn backward(e: &mut Emit, node: &Node, d: &Conv2dDims) {
     let Some(dy) = e.gradient(node.outputs[0]) else { return };
     let (x_value, w_value, argmax) = (e.value(x), e.value(w), e.value(node.outputs[1]));
     if e.wants(w) || e.wants(b) {
-        let (dw, db) = (e.gradient_target(w), e.gradient_target(b));
+        let (dw, db) = (target_or_scratch(e, w), target_or_scratch(e, b));
         let partials = e.scratch(&format!("partials.{}", node.name), Dtype::Real, d.grad_weight_partials());
         e.call(Kind::Conv2dPoolGradWeight(*d), &[x_value, dy, argmax], &[dw, db, (partials, Write::Set)]);
     }
@@ -24,4 +24,14 @@ pub(super) fn backward(e: &mut Emit, node: &Node, d: &Conv2dDims) {
         let dx = e.gradient_target(x);
         e.call(Kind::Conv2dPoolGradInput(*d), &[dy, argmax, w_value], &[dx]);
     }
+}
+
+/// Where the gradient of a tensor goes: scratch for one that wants none, since the kernel writes both.
+fn target_or_scratch(e: &mut Emit, tensor: TensorId) -> (Region, Write) {
+    if e.wants(tensor) {
+        return e.gradient_target(tensor);
+    }
+    let value = e.value(tensor);
+    let scratch = e.scratch(&format!("unused.d.{}", e.graph.name(tensor)), Dtype::Real, value.elements());
+    (Region { count: value.count, len: value.len, stride: value.len, ..scratch }, Write::Set)
 }

@@ -6,6 +6,16 @@ use crate::call::{Call, Place, Region, Write};
 use crate::graph::{Intervals, Layout, Slot, Store};
 use crate::{Error, Result};
 
+impl Plan {
+    /// Verifies the plan over its store, as building it did.
+    ///
+    /// # Errors
+    /// A sentence that names the call and the buffer.
+    pub fn verify(&self, store: &Store) -> Result<()> {
+        run(self, store)
+    }
+}
+
 /// Verifies a plan over its store.
 ///
 /// # Errors
@@ -98,6 +108,9 @@ impl<'p> State<'p> {
 
     fn write(&mut self, at: usize, call: &Call, region: &Region, write: Write) -> Result<()> {
         self.inside(at, call, region)?;
+        if write != Write::Update && self.store.is_weights(region.buffer) {
+            return Err(self.fail(at, call, region, "overwrites the parameters in"));
+        }
         if write == Write::Set {
             let gradient = region.buffer.place == Place::Workspace || self.store.is_transient(region.buffer);
             if gradient && region.intervals().any(|(start, end)| self.written(region).touches(start, end)) {
