@@ -10,9 +10,21 @@ use std::process::Command;
 /// Our configuration, and the peer's identifier, modes and further arguments for the same work.
 const STEPS: [(&str, &str, &[&[&str]]); 4] = [
     ("lenet-map", "M1", &[&["--mode", "eager"], &["--mode", "compile"]]),
-    ("lenet-shared", "A3", &[&["--mode", "eager", "--kl", "gram", "--head", "wh"], &["--mode", "compile", "--kl", "gram"]]),
-    ("lenet-sliced", "A2", &[&["--mode", "eager", "--kl", "gram", "--head", "wh"], &["--mode", "compile", "--kl", "gram"]]),
-    ("lenet-full", "A1", &[&["--mode", "eager", "--kl", "gram", "--head", "wh"], &["--mode", "expert", "--kl", "gram"]]),
+    (
+        "lenet-shared",
+        "A3",
+        &[&["--mode", "eager", "--kl", "gram", "--head", "wh"], &["--mode", "compile", "--kl", "gram"]],
+    ),
+    (
+        "lenet-sliced",
+        "A2",
+        &[&["--mode", "eager", "--kl", "gram", "--head", "wh"], &["--mode", "compile", "--kl", "gram"]],
+    ),
+    (
+        "lenet-full",
+        "A1",
+        &[&["--mode", "eager", "--kl", "gram", "--head", "wh"], &["--mode", "expert", "--kl", "gram"]],
+    ),
 ];
 
 /// Turns in which ours and the peer's alternate.
@@ -20,12 +32,14 @@ const TURNS: usize = 3;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let repeats = args.iter().position(|arg| arg == "--repeats").and_then(|at| args.get(at + 1)?.parse().ok()).unwrap_or(15);
+    let repeats =
+        args.iter().position(|arg| arg == "--repeats").and_then(|at| args.get(at + 1)?.parse().ok()).unwrap_or(15);
     let json = args.iter().any(|arg| arg == "--json");
     let names: Vec<&String> = args.iter().filter(|arg| arg.starts_with("lenet-")).collect();
     let pool = rayon::ThreadPoolBuilder::new().build()?;
     for (config, peer, modes) in STEPS {
-        let chosen = names.iter().filter(|name| name.trim_end_matches("+mc") == config).map(|name| name.ends_with("+mc"));
+        let chosen =
+            names.iter().filter(|name| name.trim_end_matches("+mc") == config).map(|name| name.ends_with("+mc"));
         let chosen: Vec<bool> = if names.is_empty() { vec![false] } else { chosen.collect() };
         for mc in chosen {
             let mut turns = Vec::new();
@@ -38,7 +52,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
             turns.sort_by(f64::total_cmp);
-            println!("{config}{}: median of {} turns {:.2} ms", if mc { "+mc" } else { "" }, turns.len(), turns[turns.len() / 2]);
+            println!(
+                "{config}{}: median of {} turns {:.2} ms",
+                if mc { "+mc" } else { "" },
+                turns.len(),
+                turns[turns.len() / 2]
+            );
         }
     }
     Ok(())
@@ -92,6 +111,11 @@ fn run_peer(command: &str, id: &str, mode: &[&str]) -> Result<(), Box<dyn std::e
         return Ok(());
     };
     let value: serde_json::Value = serde_json::from_str(line)?;
-    println!("peer  {id} {:<40} {:>8.2} ms  peak {:.2} GiB", mode.join(" "), value["ms"].as_f64().unwrap_or(f64::NAN), value["rss_gib"].as_f64().unwrap_or(f64::NAN));
+    println!(
+        "peer  {id} {:<40} {:>8.2} ms  peak {:.2} GiB",
+        mode.join(" "),
+        value["ms"].as_f64().unwrap_or(f64::NAN),
+        value["rss_gib"].as_f64().unwrap_or(f64::NAN)
+    );
     Ok(())
 }
