@@ -30,6 +30,7 @@ mod skinny;
 mod softmax;
 #[cfg(test)]
 mod test_support;
+#[cfg(test)]
 mod testing;
 mod tiles;
 mod update_rule;
