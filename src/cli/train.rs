@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Arguments of `bbh train`.
+/// Arguments of `bbh train`. A flag given twice counts as given last, so that scripts can be overridden.
 #[derive(clap::Args)]
+#[command(args_override_self = true)]
 pub struct Args {
     #[command(flatten)]
     options: Options,

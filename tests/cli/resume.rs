@@ -35,13 +35,13 @@ fn killed_at_random_moments() {
     bbh(&arguments(data.to_str().unwrap(), whole.to_str().unwrap())).assert().success();
     let resume = ["train", "--resume", killed.to_str().unwrap(), "--quiet"];
     let mut kills = 0;
-    for attempt in 0..200_u64 {
+    for attempt in 0..60_u64 {
         let mut child = match killed.join("config.toml").exists() {
             true => spawn(&resume),
             false => spawn(&arguments(data.to_str().unwrap(), killed.to_str().unwrap())),
         };
         // Each attempt gets longer, so that the run ends whatever the machine's speed.
-        std::thread::sleep(Duration::from_millis(40 + (attempt * 37) % 61 + attempt * 15));
+        std::thread::sleep(Duration::from_millis(40 + (attempt * 37) % 61 + attempt * 40));
         if child.try_wait().unwrap().is_some_and(|status| status.success()) {
             break;
         }
