@@ -125,11 +125,14 @@ fn header(file: &mut BufReader<File>) -> std::result::Result<(u64, safetensors::
     if len > MAX_HEADER {
         return Err(format!("its header claims {len} bytes, more than {MAX_HEADER}"));
     }
-    let mut bytes = length.to_vec();
     let mut json = vec![0; len as usize];
     file.read_exact(&mut json).map_err(|error| format!("its header is cut off: {error}"))?;
-    bytes.extend(json);
-    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|error| error.to_string())?;
+    let metadata: safetensors::tensor::Metadata = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
+    let expected = 8 + len + metadata.data_len() as u64;
+    let found = file.get_ref().metadata().map_err(|error| error.to_string())?.len();
+    if found != expected {
+        return Err(format!("expected {expected} bytes, found {found}"));
+    }
     Ok((8 + len, metadata))
 }
 

@@ -85,6 +85,16 @@ fn an_occupied_folder_is_left_alone() {
     refused(&args, "--resume");
     assert_eq!(fs::read_to_string(out.join("thesis.txt")).unwrap(), "all of it");
     refused(&["train", "--resume", out.to_str().unwrap()], "config.toml");
+}
+
+#[test]
+fn a_resumed_run_keeps_its_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = small_set(dir.path());
+    let out = dir.path().join("run");
+    let mut args = vec!["train", &data, "--out", out.to_str().unwrap(), "--epochs", "1", "--quiet"];
+    args.extend(SMALL);
+    bbh(&args).assert().success();
     refused(&["train", "--resume", out.to_str().unwrap(), "--lr", "1"], "own configuration");
 }
 
