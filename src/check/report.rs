@@ -10,8 +10,10 @@ const ARGUMENT_FLOOR: f64 = 1e-3;
 const CASE_FLOOR: f64 = 1e-5;
 /// The same against the sum of the terms of the output, whose rounding the differences cannot see below.
 const NOISE_FLOOR: f64 = 1e-6;
-/// Most that fused and unfused gradients may differ, in parts of the argument's largest derivative.
+/// Most that fused and unfused gradients may differ, in parts of the argument's largest derivative, or
 const FUSION_TOLERANCE: f64 = 1e-12;
+/// of this part of the case's largest, for gradients that are zero but for rounding.
+const FUSION_FLOOR: f64 = 1e-2;
 
 /// One argument of one op or model.
 #[derive(Clone, Debug, Serialize)]
@@ -35,7 +37,8 @@ pub struct Row {
     pub case: String,
     /// Largest expected derivative of the argument.
     pub largest: f64,
-    /// Largest difference between the gradients of the fused and the unfused plan, in parts of `largest`.
+    /// Largest difference between the gradients of the fused and the unfused plan, in parts of `largest` (at least 1% of
+    /// the case's largest).
     pub fusion: f64,
 }
 
@@ -98,7 +101,7 @@ impl Comparison<'_> {
 
     /// Largest difference between all plans' gradients and the first's.
     fn fusion(&self, got: &[&[f64]]) -> f64 {
-        let scale = self.largest.max(CASE_FLOOR * self.case_largest);
+        let scale = self.largest.max(FUSION_FLOOR * self.case_largest);
         let pairs = got.iter().skip(1).flat_map(|other| other.iter().zip(got[0]));
         pairs.map(|(a, b)| ratio((a - b).abs(), scale)).fold(0.0, f64::max)
     }
