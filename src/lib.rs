@@ -15,7 +15,6 @@ pub mod ops;
 pub mod plan;
 pub mod profile;
 pub mod random;
-pub mod schedule;
 pub mod train;
 
 pub use error::{Error, Result};

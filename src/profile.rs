@@ -1,6 +1,7 @@
 //! How long each call of a training step takes, beside the ceilings of this machine measured in the same run.
 
-use crate::backend::cpu::{Cpu, ceilings};
+use crate::backend::cpu::Cpu;
+use crate::backend::cpu::ceilings::{self, Ceilings, timed};
 use crate::call::{Call, Kind};
 use crate::data::ImageSet;
 use crate::train::config::Config;
@@ -8,23 +9,9 @@ use crate::train::options::{MethodKind, Options};
 use crate::train::{Planned, Sets, Trainer};
 use crate::{Error, Result, machine, method};
 use serde::Serialize;
-use std::time::Instant;
 
 /// Steps that a profile knows by name.
 pub const CONFIGS: [&str; 4] = ["lenet-full", "lenet-sliced", "lenet-shared", "lenet-map"];
-
-/// Rates that no kernel exceeds, measured on all threads.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Ceilings {
-    /// Copy of 256 MiB, bytes read + written, GB/s.
-    pub copy_gbps: f64,
-    /// x = a x over 256 MiB in place, bytes read + written, GB/s.
-    pub update_gbps: f64,
-    /// Sum of 256 MiB, GB/s.
-    pub read_gbps: f64,
-    /// f32 matrix product 1024^3, GFLOP/s.
-    pub gemm_gflops: f64,
-}
 
 /// One call of a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -151,13 +138,6 @@ fn row(call: &Call, us: f64, (flop, moved): (f64, f64), floor: f64) -> CallProfi
 /// Seconds that the work takes at the ceilings.
 fn floor_seconds(flop: f64, moved: f64, ceilings: &Ceilings) -> f64 {
     (flop / ceilings.gemm_gflops).max(moved / ceilings.update_gbps) * 1e-9
-}
-
-/// Seconds of one execution.
-pub fn timed(work: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    work();
-    start.elapsed().as_secs_f64()
 }
 
 fn sorted(mut times: Vec<f64>) -> Vec<f64> {

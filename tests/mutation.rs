@@ -109,7 +109,7 @@ fn survivors(case: &Case, caught_by_kind: &mut BTreeMap<&'static str, usize>) ->
 
 /// Names of kernels in the list of calls that compute gradients.
 fn gradient_kinds() -> Vec<&'static str> {
-    let quoted = include_str!("../src/call.rs").split('"').skip(1).step_by(2);
+    let quoted = include_str!("../src/call/kind.rs").split('"').skip(1).step_by(2);
     quoted.filter(|name| name.contains("_grad") && !name.contains(' ')).collect()
 }
 

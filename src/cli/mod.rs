@@ -2,6 +2,7 @@
 
 mod data;
 mod eval;
+mod gradcheck;
 mod info;
 mod profile;
 mod progress;
@@ -33,6 +34,8 @@ enum Command {
     Sample(sample::Args),
     /// Time each call of a training step beside the machine's ceilings.
     Profile(profile::Args),
+    /// Compare every gradient with finite differences.
+    Gradcheck(gradcheck::Args),
     /// Data sets: download, list.
     Data(data::Args),
     /// This program and this machine.
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Sample(args) => sample::run(args),
         Command::Profile(args) => profile::run(args),
+        Command::Gradcheck(args) => gradcheck::run(args),
         Command::Data(args) => data::run(args),
         Command::Info(args) => info::run(args),
     };

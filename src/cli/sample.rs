@@ -1,9 +1,9 @@
 //! `bbh sample`.
 
 use super::{Machine, print};
+use crate::eval::plans::posterior;
 use crate::eval::posterior::SAMPLES_AT_ONCE;
 use crate::train::Trainer;
-use crate::train::step::posterior;
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
 use std::fs::File;

@@ -7,6 +7,7 @@
 
 pub mod metrics;
 pub mod ood;
+pub mod plans;
 pub mod posterior;
 mod predictive;
 mod report;

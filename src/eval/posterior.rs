@@ -1,15 +1,15 @@
 //! Predictions of posterior samples over whole data sets.
 
+use super::plans::{predict_plan, sample_plan};
+use super::{Predictive, PredictiveAccumulator};
 use crate::Result;
 use crate::backend::cpu::Cpu;
 use crate::call::word;
-use crate::eval::{Predictive, PredictiveAccumulator};
 use crate::graph::Store;
 use crate::method::Method;
 use crate::model::Model;
 use crate::ops::batch::DeviceSet;
 use crate::plan::Plan;
-use crate::train::step::{predict_plan, sample_plan};
 
 /// Networks that are drawn and evaluated together.
 pub const SAMPLES_AT_ONCE: usize = 10;

@@ -56,6 +56,9 @@ pub enum InitKind {
     HyperfanIn,
 }
 
+/// Biases start smaller than the kernels of their layer by this factor: an ordinary network starts them at 0.
+const BIAS_SHARE: f32 = 0.1;
+
 /// Settings of the method.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bbh {
@@ -146,11 +149,13 @@ impl Bbh {
         Ok(weights)
     }
 
-    /// Hyperfan-in: outputs of second moment 1 become weights of variance gain / fan-in.
+    /// Hyperfan-in: outputs of second moment 1 become kernels of variance gain / fan-in, and small biases.
     fn scaled(&self, g: &mut Graph, spec: &WeightSpec, w: TensorId) -> Result<TensorId> {
-        match self.init {
-            InitKind::Glorot => Ok(w),
-            InitKind::HyperfanIn => scale(g, &spec.name, w, (spec.gain / spec.fan_in as f32).sqrt()),
+        let of_kernel = (spec.gain / spec.fan_in as f32).sqrt();
+        match (self.init, spec.is_kernel()) {
+            (InitKind::Glorot, _) => Ok(w),
+            (InitKind::HyperfanIn, true) => scale(g, &spec.name, w, of_kernel),
+            (InitKind::HyperfanIn, false) => scale(g, &spec.name, w, BIAS_SHARE * of_kernel),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::ops::samples::concat_one_hot;
 const SLOPE: f32 = 0.1;
 
 /// Share of the first layer's variance that comes from the noise; the rest comes from the one-hot condition.
-const NOISE_SHARE: f32 = 0.1;
+const NOISE_SHARE: f32 = 0.02;
 
 /// Sizes of a generator.
 pub struct Generator<'a> {

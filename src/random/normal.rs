@@ -8,7 +8,7 @@ const LANES: usize = 64;
 
 /// (ln(1 + f) - f + f^2 / 2) / f^3 for 1 + f in [sqrt(1/2), sqrt(2)], lowest power first.
 const LOG: [f32; 9] = [
-    0.333_333_31,
+    0.333_333_3,
     -0.249_999_97,
     0.200_007_16,
     -0.166_678_02,
@@ -19,7 +19,7 @@ const LOG: [f32; 9] = [
     0.069_716_11,
 ];
 /// sin(2 pi x) / x in x^2, for |x| <= 1/8.
-const SIN: [f32; 4] = [6.283_185_3, -41.341_66, 81.592_54, -75.401_61];
+const SIN: [f32; 4] = [std::f32::consts::TAU, -41.341_66, 81.592_54, -75.401_61];
 /// cos(2 pi x) in x^2, for |x| <= 1/8.
 const COS: [f32; 5] = [1.0, -19.739_209, 64.939_316, -85.442_84, 59.220_17];
 
@@ -32,7 +32,10 @@ const NEAR_ONE: u32 = 11_863_284;
 pub fn fill(stream: &Stream, block: u32, out: &mut [f32]) {
     match pulp::Arch::new() {
         pulp::Arch::Scalar => fill_blocks::<false>(stream, block, out),
-        arch => arch.dispatch(|| fill_blocks::<true>(stream, block, out)),
+        arch => arch.dispatch(
+            #[inline(always)]
+            || fill_blocks::<true>(stream, block, out),
+        ),
     }
 }
 

@@ -87,7 +87,10 @@ fn gather_rows<T: Real>(
 
 fn to_unit_interval<T: Real>(bytes: &[u8], x: &mut [T]) {
     let most = T::of(255.0);
-    pulp::Arch::new().dispatch(|| x.iter_mut().zip(bytes).for_each(|(x, &b)| *x = T::of(b.into()) / most));
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || x.iter_mut().zip(bytes).for_each(|(x, &b)| *x = T::of(b.into()) / most),
+    );
 }
 
 fn advance<T: Real>(schedule: &Schedule, words: &mut [u32], scalars: &mut [T]) {

@@ -1,9 +1,11 @@
 //! What this machine's memory and vector units can do at most, on all threads of the pool.
 
 use super::Arena;
-use crate::profile::{Ceilings, timed};
+use super::matmul::{Matrix, gemm};
 use crate::{Error, Result};
 use rayon::prelude::*;
+use serde::Serialize;
+use std::time::Instant;
 
 /// Elements of the buffers: 256 MiB, far more than any cache.
 const ELEMENTS: usize = 64 << 20;
@@ -13,6 +15,26 @@ const CHUNK: usize = 1 << 18;
 
 /// Side of the square matrix product.
 const SIDE: usize = 1024;
+
+/// Rates that no kernel exceeds, measured on all threads.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ceilings {
+    /// Copy of 256 MiB, bytes read + written, GB/s.
+    pub copy_gbps: f64,
+    /// x = a x over 256 MiB in place, bytes read + written, GB/s.
+    pub update_gbps: f64,
+    /// Sum of 256 MiB, GB/s.
+    pub read_gbps: f64,
+    /// f32 matrix product 1024^3, GFLOP/s.
+    pub gemm_gflops: f64,
+}
+
+/// Seconds of one execution.
+pub fn timed(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
 
 /// The best of a few runs of each.
 ///
@@ -62,14 +84,7 @@ fn square_product(a: &[f32], b: &[f32], side: usize) {
     let rows = side.div_ceil(rayon::current_num_threads());
     c.par_chunks_mut(rows * side).zip(a.par_chunks(rows * side)).for_each(|(c, a)| {
         let m = c.len() / side;
-        super::matmul::gemm(
-            (m, side, side),
-            c,
-            side,
-            false,
-            super::matmul::Matrix::rows(a, side),
-            super::matmul::Matrix::rows(b, side),
-        );
+        gemm((m, side, side), c, side, false, Matrix::rows(a, side), Matrix::rows(b, side));
     });
     std::hint::black_box(&c);
 }

@@ -3,11 +3,11 @@
 //! The gradient of the pool is zero except at each window's maximum, so the backward kernels visit only those pixels: at
 //! most a quarter of the products of a dense gradient, and none for windows that the ReLU closed.
 
-use super::conv_parallel::{add_partials, for_each_chunk, for_each_chunk_pair, for_each_partial};
-use super::conv2d::{images_from, pack_bias, patch_sums, samples_of, split};
+use super::conv_parallel::{add_partials, for_each_chunk, for_each_chunk_pair, for_each_partial, store_weights};
+use super::conv2d::{ForwardImages, as_u32, images_from, load_images, pack_bias, samples_of, split};
 use super::memory::with_scratch;
 use super::patches::Patches;
-use super::tiles::{Tiled, WIDE, for_each_narrow, for_each_wide, gather_tile, padded};
+use super::tiles::{Tiled, WIDE, add_lanes, for_each_narrow, for_each_wide, gather_tile, is_nan, padded};
 use super::{Io, Real, Strided, StridedMut};
 use crate::call::*;
 
@@ -75,62 +75,71 @@ fn forward_slices<T: Real>(
 ) {
     let patches = &Patches::for_reading(d);
     let windows = Windows::new(patches);
-    let sizes = [patches.panels(), padded(patches.outputs), patches.scratch()];
+    let (lanes, pixels) = (padded(patches.outputs), WINDOW * windows.count());
+    let sizes = [patches.panels(), lanes, patches.scratch(), pixels, lanes * pixels];
     for_each_chunk_pair(d, (y, argmax), windows.pooled(), |s, first, y, argmax| {
         let x = images_from(d, x, d.shared_input != 0, s, first, patches.image());
         with_scratch(sizes.iter().sum(), |scratch: &mut [T]| {
-            let [panels, biases, image] = split(scratch, sizes);
+            let [panels, biases, image, starts, tile] = split(scratch, sizes);
             patches.pack_panels(w.block(s), panels);
             pack_bias(bias.map(|b| b.block(s)), biases);
             image.fill(T::ZERO);
+            let starts = &mut as_u32(starts)[..pixels];
+            for (i, start) in starts.iter_mut().enumerate() {
+                *start = windows.offset(i / WINDOW, i % WINDOW) as u32;
+            }
             let pooled = y.chunks_exact_mut(windows.pooled()).zip(argmax.chunks_exact_mut(windows.pooled()));
             for (x, (y, argmax)) in x.chunks_exact(patches.image()).zip(pooled) {
                 patches.load(x, image);
-                for_each_narrow(1, patches.outputs, ForwardImage { windows, panels, biases, image, y, argmax });
+                let conv = ForwardImages { patches, panels, biases, images: image, starts, tile };
+                for_each_narrow(1, patches.outputs, conv);
+                for_each_narrow(1, patches.outputs, PoolTile { outputs: patches.outputs, pixels, tile, y, argmax });
             }
         });
     });
 }
 
-/// y, argmax [O, H'/2, W'/2] of one image.
-struct ForwardImage<'a, T> {
-    windows: Windows<'a>,
-    panels: &'a [T],
-    biases: &'a [T],
-    image: &'a [T],
+/// y, argmax [O, windows] of one image from its tile [panel][pixels window by window, channels of the panel].
+struct PoolTile<'a, T> {
+    outputs: usize,
+    pixels: usize,
+    tile: &'a [T],
     y: &'a mut [T],
     argmax: &'a mut [u8],
 }
 
-impl<T: Real> Tiled for ForwardImage<'_, T> {
-    /// The output channels `first..first + L`.
+impl<T: Real> Tiled for PoolTile<'_, T> {
     #[inline(always)]
     fn tile<const FMA: bool, const L: usize>(&mut self, _: usize, first: usize) {
-        let (windows, patches) = (self.windows, self.windows.patches);
-        let panel = &self.panels[first * patches.taps()..][..L * patches.taps()];
-        let bias: [T; L] = std::array::from_fn(|l| self.biases[first + l]);
-        let count = windows.count();
-        for window in 0..count {
-            let starts = std::array::from_fn(|place| windows.offset(window, place));
-            let sums = patch_sums::<T, FMA, WINDOW, L>(patches, panel, bias, self.image, starts);
-            let (best, place) = pool(&sums);
-            let targets = self.y[first * count..].iter_mut().skip(window).step_by(count);
-            targets.zip(&best).for_each(|(target, value)| *target = *value);
-            let targets = self.argmax[first * count..].iter_mut().skip(window).step_by(count);
-            targets.zip(&place).for_each(|(target, value)| *target = *value);
+        let (count, channels) = (self.pixels / WINDOW, L.min(self.outputs - first));
+        let (y, argmax) = (&mut self.y[first * count..], &mut self.argmax[first * count..]);
+        let (y, argmax) = (&mut y[..channels * count], &mut argmax[..channels * count]);
+        let tile = &self.tile[first * self.pixels..][..L * self.pixels];
+        for (window, tile) in tile.chunks_exact(WINDOW * L).enumerate() {
+            let mut sums = [[T::ZERO; L]; WINDOW];
+            for place in 0..WINDOW {
+                sums[place].copy_from_slice(&tile[place * L..][..L]);
+            }
+            let (best, places) = pool(&sums);
+            for l in 0..channels {
+                y[l * count + window] = best[l];
+                argmax[l * count + window] = places[l];
+            }
         }
     }
 }
 
 /// Greatest of the four pixels (the first of equals; not-a-number wins) after ReLU, and its place or `CLOSED`.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "iterator adaptors are not inlined into the vector code")]
 fn pool<T: Real, const L: usize>(sums: &[[T; L]; WINDOW]) -> ([T; L], [u8; L]) {
     let (mut best, mut places) = (sums[0], [0; L]);
-    for (place, sums) in (1u8..).zip(&sums[1..]) {
+    for place in 1..WINDOW {
         for l in 0..L {
-            let wins = sums[l] > best[l] || sums[l] != sums[l];
-            best[l] = if wins { sums[l] } else { best[l] };
-            places[l] = if wins { place } else { places[l] };
+            let value = sums[place][l];
+            let wins = value > best[l] || is_nan(value);
+            best[l] = if wins { value } else { best[l] };
+            places[l] = if wins { place as u8 } else { places[l] };
         }
     }
     for l in 0..L {
@@ -164,11 +173,6 @@ fn grad_input_slices<T: Real>(d: &Conv2dDims, (dy, argmax): (&[T], &[u8]), w: &S
             });
         }
     });
-}
-
-/// Scratch as whole numbers, at least as many.
-fn as_u32<T: Real>(scratch: &mut [T]) -> &mut [u32] {
-    bytemuck::cast_slice_mut(scratch)
 }
 
 /// The gradients of one image sorted by conv pixel: bucket `window * PLACES + place`, channels in order within a bucket.
@@ -228,13 +232,16 @@ impl<T: Real> Tiled for GradInputImage<'_, T> {
         let patches = self.windows.patches;
         let weights = &self.weights[patches.weight_block(r, lane)..][..L * patches.outputs];
         let image = &mut self.image[patches.run_offset(r) + lane..];
-        for window in 0..self.windows.count() {
-            for place in 0..WINDOW {
-                let (values, channels) = self.open.pixel(window, place);
-                let mut sums = [T::ZERO; L];
-                gather_tile::<T, FMA, L>(&mut sums, values, channels, L, weights);
-                let target = &mut image[self.windows.offset(window, place)..][..L];
-                target.iter_mut().zip(&sums).for_each(|(target, sum)| *target += *sum);
+        let (height, width) = (self.windows.height, self.windows.width);
+        for row in 0..height {
+            for column in 0..width {
+                for place in 0..WINDOW {
+                    let (values, channels) = self.open.pixel(row * width + column, place);
+                    let mut sums = [[T::ZERO; L]];
+                    gather_tile::<T, FMA, 1, L>(&mut sums, [values], channels, L, weights);
+                    let start = patches.offset(2 * row + place / 2, 2 * column + place % 2);
+                    add_lanes(&mut image[start..], &sums[0]);
+                }
             }
         }
     }
@@ -252,24 +259,24 @@ fn grad_weight_slices<T: Real>(
     let patches = &Patches::for_reading(d);
     let windows = Windows::new(patches);
     let pooled = windows.pooled();
-    let group = (GROUP / patches.scratch()).clamp(1, d.images_per_chunk());
+    let group = patches.group(d.images_per_chunk(), GROUP);
     let list = group * windows.count();
-    let sizes = [patches.weight_runs(), patches.scratch() * group, windows.count(), list, list];
-    let weights = patches.outputs * patches.taps();
+    let sizes = [patches.scratch() * group, windows.count(), list, list];
+    let bias = d.grad_weight_partial() - patches.outputs;
     for_each_partial(d, partials, |s, first, images, partial| {
         let x = &images_from(d, x, d.shared_input != 0, s, first, patches.image())[..images * patches.image()];
         let dy = images_from(d, dy, false, s, first, pooled).chunks(group * pooled);
         let argmax = images_from(d, argmax, false, s, first, pooled).chunks(group * pooled);
-        let (dw, db) = partial.split_at_mut(weights);
+        let (sums, db) = partial.split_at_mut(bias);
+        let sums = &mut sums[..patches.weight_runs()];
+        sums.fill(T::ZERO);
         db.fill(T::ZERO);
         with_scratch(sizes.iter().sum(), |scratch: &mut [T]| {
-            let [sums, loaded, starts, values, offsets] = split(scratch, sizes);
-            sums.fill(T::ZERO);
+            let [loaded, starts, values, offsets] = split(scratch, sizes);
             loaded.fill(T::ZERO);
             let mut open = OpenWindows::new(windows, as_u32(starts), values, as_u32(offsets));
             for (x, (dy, argmax)) in x.chunks(group * patches.image()).zip(dy.zip(argmax)) {
-                let images = x.chunks_exact(patches.image()).zip(loaded.chunks_exact_mut(patches.scratch()));
-                images.for_each(|(x, image)| patches.load(x, image));
+                load_images(patches, x, loaded);
                 let count = x.len() / patches.image();
                 for (o, db) in db.iter_mut().enumerate() {
                     open.list(o, count, dy, argmax);
@@ -278,12 +285,25 @@ fn grad_weight_slices<T: Real>(
                     for_each_wide(patches.runs, patches.run, channel);
                 }
             }
-            patches.unpack_runs(sums, dw, WIDE);
         });
     });
     let [(dw, add_dw), (db, add_db)] = gradients;
-    add_partials(d, partials, 0, dw, add_dw);
-    add_partials(d, partials, weights, db, add_db);
+    add_partials(d, partials);
+    store_weights(d, (patches, WIDE), partials, dw, add_dw);
+    store_biases(d, partials, db, add_db);
+}
+
+/// Sets db to, or adds, the summed gradients at the end of the first chunk of each sample's partials.
+fn store_biases<T: Real>(d: &Conv2dDims, partials: &[T], db: StridedMut<T>, add: bool) {
+    let len = d.grad_weight_partial();
+    for (partials, db) in partials.chunks_exact(len * d.grad_weight_chunks()).zip(db.blocks()) {
+        let sums = &partials[len - db.len()..len];
+        if add {
+            db.iter_mut().zip(sums).for_each(|(db, sum)| *db += *sum);
+        } else {
+            db.copy_from_slice(sums);
+        }
+    }
 }
 
 /// The open windows of one output channel over a group of images.
@@ -343,10 +363,11 @@ impl<T: Real> Tiled for GradWeightChannel<'_, T> {
     fn tile<const FMA: bool, const L: usize>(&mut self, r: usize, lane: usize) {
         let first = self.patches.weight_block(r, lane) + self.channel * L;
         let Ok(target) = <&mut [T; L]>::try_from(&mut self.sums[first..][..L]) else { return };
-        let mut sums = *target;
+        let mut sums = [*target];
         let images = &self.images[self.patches.run_offset(r) + lane..];
-        gather_tile::<T, FMA, L>(&mut sums, self.open.values(), &self.open.offsets[..self.open.len], 1, images);
-        *target = sums;
+        let offsets = &self.open.offsets[..self.open.len];
+        gather_tile::<T, FMA, 1, L>(&mut sums, [self.open.values()], offsets, 1, images);
+        *target = sums[0];
     }
 }
 

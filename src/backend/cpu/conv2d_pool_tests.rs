@@ -44,16 +44,16 @@ impl<T: Real> Pooled<T> {
         let (mut y, mut argmax) = (Vec::new(), Vec::new());
         let mut db = vec![0.0; case.b.len()];
         case.dy.fill(T::ZERO);
-        for i in 0..dy.len() {
+        for (i, &slope) in dy.iter().enumerate() {
             let (plane, row, column) = (i / (rows * columns), i / columns % rows, i % columns);
             let at = |place: usize| (plane * height + 2 * row + place / 2) * width + 2 * column + place % 2;
             let (place, value) = pool_window([0, 1, 2, 3].map(|place| conv[at(place)]));
             y.push(value);
             argmax.push(place);
             if place != CLOSED {
-                case.dy[at(place.into())] = dy[i];
+                case.dy[at(place.into())] = slope;
                 let outputs = d.outputs as usize;
-                db[plane / (outputs * d.batch as usize) * outputs + plane % outputs] += dy[i].f64();
+                db[plane / (outputs * d.batch as usize) * outputs + plane % outputs] += slope.f64();
             }
         }
         let gradients = case.reference(d);

@@ -1,5 +1,6 @@
 //! How convolutions are cut into tasks: by weight sample and chunk of images, with sizes that depend on dims only.
 
+use super::patches::Patches;
 use super::{Real, StridedMut};
 use crate::call::Conv2dDims;
 use rayon::prelude::*;
@@ -59,7 +60,7 @@ pub fn for_each_chunk_pair<T: Send, U: Send>(
 }
 
 /// Runs `work(sample, first image, images, partial)` for every chunk and its partial gradient in `partials`
-/// [S, chunks, O*C*K*K + O].
+/// [S, chunks, len].
 pub fn for_each_partial<T: Real>(
     d: &Conv2dDims,
     partials: &mut [T],
@@ -70,7 +71,7 @@ pub fn for_each_partial<T: Real>(
         let first = i % chunks * images;
         work(i / chunks, first, images.min(d.batch as usize - first), partial);
     };
-    let len = partials.len() / (chunks * d.samples as usize);
+    let len = d.grad_weight_partial();
     if is_parallel(d) {
         partials.par_chunks_mut(len).enumerate().for_each(each);
     } else {
@@ -78,27 +79,50 @@ pub fn for_each_partial<T: Real>(
     }
 }
 
-/// Sums elements `first..` of the partial gradients over chunks, in the order of the chunks, into the blocks of `sum`.
-pub fn add_partials<T: Real>(d: &Conv2dDims, partials: &[T], first: usize, sum: StridedMut<T>, add: bool) {
-    let chunks = d.grad_weight_chunks();
-    let len = partials.len() / (chunks * d.samples as usize);
-    let block_sum = |s: usize, block: usize, target: &mut [T]| {
-        if !add {
-            target.fill(T::ZERO);
-        }
-        for partial in partials[s * chunks * len..][..chunks * len].chunks_exact(len) {
-            for (sum, value) in target.iter_mut().zip(&partial[first + block * SUM_BLOCK..]) {
+/// Sums the partial gradients of each sample over chunks, in the order of the chunks, into the first chunk's.
+pub fn add_partials<T: Real>(d: &Conv2dDims, partials: &mut [T]) {
+    let len = d.grad_weight_partial();
+    let sample_len = len * d.grad_weight_chunks();
+    let add_block = |others: &[T], block: usize, target: &mut [T]| {
+        for partial in others.chunks_exact(len) {
+            for (sum, value) in target.iter_mut().zip(&partial[block * SUM_BLOCK..]) {
                 *sum += *value;
             }
         }
     };
-    if !is_parallel(d) || sum.count * sum.len <= SUM_BLOCK {
-        for (s, target) in sum.blocks().enumerate() {
-            target.chunks_mut(SUM_BLOCK).enumerate().for_each(|(i, part)| block_sum(s, i, part));
+    if !is_parallel(d) {
+        for sample in partials.chunks_mut(sample_len) {
+            let (first, others) = sample.split_at_mut(len);
+            first.chunks_mut(SUM_BLOCK).enumerate().for_each(|(i, part)| add_block(others, i, part));
         }
         return;
     }
-    sum.par_blocks().enumerate().for_each(|(s, target)| {
-        target.par_chunks_mut(SUM_BLOCK).enumerate().for_each(|(i, part)| block_sum(s, i, part));
+    partials.par_chunks_mut(sample_len).for_each(|sample| {
+        let (first, others) = sample.split_at_mut(len);
+        first.par_chunks_mut(SUM_BLOCK).enumerate().for_each(|(i, part)| add_block(others, i, part));
+    });
+}
+
+/// Sets dw to, or adds, the summed gradients: weights as runs in the first chunk of each sample's partials.
+pub fn store_weights<T: Real>(
+    d: &Conv2dDims,
+    (patches, registers): (&Patches, usize),
+    partials: &[T],
+    dw: StridedMut<T>,
+    add: bool,
+) {
+    let sample_len = d.grad_weight_partial() * d.grad_weight_chunks();
+    let store = |s: usize, o: usize, dw: &mut [T]| {
+        patches.unpack_channel(&partials[s * sample_len..], o, dw, registers, add);
+    };
+    if !is_parallel(d) {
+        for (s, dw) in dw.blocks().enumerate() {
+            dw.chunks_mut(patches.taps()).enumerate().for_each(|(o, dw)| store(s, o, dw));
+        }
+        return;
+    }
+    dw.par_blocks().enumerate().for_each(|(s, dw)| {
+        let channels = dw.par_chunks_mut(patches.taps()).with_min_len(SUM_BLOCK.div_ceil(patches.taps()));
+        channels.enumerate().for_each(|(o, dw)| store(s, o, dw));
     });
 }

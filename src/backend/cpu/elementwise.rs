@@ -128,44 +128,61 @@ fn scale_blocks<T: Real>(add: bool, x: Strided<T>, y: StridedMut<T>, factor: T) 
 
 /// y = or += value everywhere.
 fn map0<T: Real>(add: bool, y: &mut [T], value: T) {
-    in_chunks(y, |_, y| {
-        if add {
-            y.iter_mut().for_each(|y| *y += value);
-        } else {
-            y.fill(value);
-        }
-    });
+    in_chunks(
+        y,
+        #[inline(always)]
+        |_, y| {
+            if add {
+                y.iter_mut().for_each(|y| *y += value);
+            } else {
+                y.fill(value);
+            }
+        },
+    );
 }
 
 /// y = or += f(x).
 fn map<T: Real>(add: bool, x: &[T], y: &mut [T], f: impl Fn(T) -> T + Sync) {
     assert_eq!(x.len(), y.len());
-    in_chunks(y, |start, y| {
-        let pairs = y.iter_mut().zip(&x[start..]);
-        if add {
-            pairs.for_each(|(y, &x)| *y += f(x));
-        } else {
-            pairs.for_each(|(y, &x)| *y = f(x));
-        }
-    });
+    in_chunks(
+        y,
+        #[inline(always)]
+        |start, y| {
+            let pairs = y.iter_mut().zip(&x[start..]);
+            if add {
+                pairs.for_each(|(y, &x)| *y += f(x));
+            } else {
+                pairs.for_each(|(y, &x)| *y = f(x));
+            }
+        },
+    );
 }
 
 /// y = or += f(a, b).
 fn map2<T: Real>(add: bool, a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T + Sync) {
     assert!(a.len() == y.len() && b.len() == y.len());
-    in_chunks(y, |start, y| {
-        let triples = y.iter_mut().zip(&a[start..]).zip(&b[start..]);
-        if add {
-            triples.for_each(|((y, &a), &b)| *y += f(a, b));
-        } else {
-            triples.for_each(|((y, &a), &b)| *y = f(a, b));
-        }
-    });
+    in_chunks(
+        y,
+        #[inline(always)]
+        |start, y| {
+            let triples = y.iter_mut().zip(&a[start..]).zip(&b[start..]);
+            if add {
+                triples.for_each(|((y, &a), &b)| *y += f(a, b));
+            } else {
+                triples.for_each(|((y, &a), &b)| *y = f(a, b));
+            }
+        },
+    );
 }
 
 /// Calls `work`, compiled for the widest SIMD there is, with chunks of y and their first index; in parallel when y is long.
 fn in_chunks<T: Real>(y: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
-    let run = |(i, y): (usize, &mut [T])| pulp::Arch::new().dispatch(|| work(i * CHUNK, y));
+    let run = |(i, y): (usize, &mut [T])| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || work(i * CHUNK, y),
+        )
+    };
     if y.len() <= 2 * CHUNK {
         y.chunks_mut(CHUNK).enumerate().for_each(run);
     } else {
@@ -176,14 +193,17 @@ fn in_chunks<T: Real>(y: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
 /// Sum of f(x) in f64, in an order that depends on the length alone.
 fn sum_of<T: Real>(x: &[T], f: impl Fn(T) -> f64 + Sync) -> f64 {
     let [total] = sum_in_parts(x.len(), CHUNK, |range| {
-        [pulp::Arch::new().dispatch(|| {
-            let (chunks, tail) = x[range].as_chunks::<LANES>();
-            let mut lanes = [0.0; LANES];
-            for chunk in chunks {
-                lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane += f(x));
-            }
-            lanes.iter().sum::<f64>() + tail.iter().map(|&x| f(x)).sum::<f64>()
-        })]
+        [pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let (chunks, tail) = x[range].as_chunks::<LANES>();
+                let mut lanes = [0.0; LANES];
+                for chunk in chunks {
+                    lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane += f(x));
+                }
+                lanes.iter().sum::<f64>() + tail.iter().map(|&x| f(x)).sum::<f64>()
+            },
+        )]
     });
     total
 }

@@ -19,21 +19,6 @@ pub fn add_product<T: Real, const FMA: bool>(sum: &mut [T; LANES], x: &[T; LANES
     }
 }
 
-/// Asks memory for the cache lines of x from `first` on, as far as they exist.
-#[inline(always)]
-pub fn prefetch<T>(x: &[T], first: usize, len: usize) {
-    for element in x.get(first..(first + len).min(x.len())).unwrap_or_default().iter().step_by(64 / size_of::<T>()) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch accesses nothing; the address is that of a live element.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = element;
-    }
-}
-
 /// Sum of the lanes, in pairs.
 #[inline(always)]
 pub fn total<T: Real>(x: &[T; LANES]) -> T {

@@ -137,7 +137,8 @@ fn forward_agrees_with_sums_of_products() {
 #[test]
 fn forward_applies_each_function() {
     let case = Case::<f64>::new(sizes((2, 3, 17, 5), false));
-    let cases: [(Unary, fn(f64) -> f64); 6] = [
+    type Reference = fn(f64) -> f64;
+    let cases: [(Unary, Reference); 6] = [
         (Unary::Relu, |y| y.max(0.0)),
         (Unary::Tanh, f64::tanh),
         (Unary::Sigmoid, |y| 1.0 / (1.0 + (-y).exp())),

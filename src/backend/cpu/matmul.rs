@@ -1,6 +1,6 @@
-//! Matrix products on slices, over the `gemm` crate: one product on the calling thread, or many in parallel tiles.
+//! Matrix products on slices: one product on the calling thread, or many in parallel tiles.
 
-use super::{Real, StridedMut};
+use super::{Real, StridedMut, gemm};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
@@ -9,7 +9,7 @@ pub const SMALL: usize = 1 << 19;
 /// Multiply-adds below which a tile is not split further.
 const SMALL_TILE: usize = 1 << 20;
 /// Tiles that a product is split into while they are not small, so that threads of unequal speed end together.
-const TILES: usize = 16;
+const TILES: usize = 8;
 /// Largest tile: its share of both operands fits the second-level cache at the usual depths.
 const TILE_ROWS: usize = 384;
 const TILE_COLUMNS: usize = 512;
@@ -33,8 +33,13 @@ impl<'a, T> Matrix<'a, T> {
         Self { data, row_stride: 1, column_stride: columns }
     }
 
+    /// The transpose.
+    pub fn turned(self) -> Self {
+        Self { data: self.data, row_stride: self.column_stride, column_stride: self.row_stride }
+    }
+
     /// Without the first rows and columns.
-    fn from(self, row: usize, column: usize) -> Self {
+    pub fn from(self, row: usize, column: usize) -> Self {
         Self { data: &self.data[row * self.row_stride + column * self.column_stride..], ..self }
     }
 
@@ -44,6 +49,7 @@ impl<'a, T> Matrix<'a, T> {
 }
 
 /// c [m, n] (row-major, rows `c_stride` apart) = or += a [m, k] b [k, n], on the calling thread.
+#[allow(dead_code)]
 pub fn gemm<T: Real>(
     (m, n, k): (usize, usize, usize),
     c: &mut [T],
@@ -53,47 +59,22 @@ pub fn gemm<T: Real>(
     b: Matrix<T>,
 ) {
     assert!(m == 0 || n == 0 || (m - 1) * c_stride + n <= c.len(), "matrix product writes outside its result");
-    // SAFETY: all elements of c that the strides reach lie inside the slice, as just checked; c is exclusive.
-    unsafe { gemm_at((m, n, k), c.as_mut_ptr(), c_stride, add, a, b) }
+    assert!(a.holds(m, k) && b.holds(k, n), "matrix product reads outside an operand");
+    let mut c = Tile { pointer: c.as_mut_ptr(), stride: c_stride, rows: m, columns: n, life: PhantomData };
+    gemm::gemm(&mut c, k, add, a, b);
 }
 
-/// As [`gemm`].
-///
-/// # Safety
-/// The m rows of n elements, `c_stride` apart from `c`, are valid and nothing else accesses them.
-unsafe fn gemm_at<T: Real>(
-    (m, n, k): (usize, usize, usize),
-    c: *mut T,
-    c_stride: usize,
-    add: bool,
-    a: Matrix<T>,
-    b: Matrix<T>,
-) {
-    assert!(a.holds(m, k) && b.holds(k, n), "matrix product reads outside an operand");
-    // SAFETY: all elements of a and b that the strides reach lie inside their slices, as just checked; c by the contract.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            c,
-            1,
-            c_stride as isize,
-            add,
-            a.data.as_ptr(),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            T::ONE,
-            T::ONE,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
+/// Asks memory for the cache line of element `at` of x, if there is one.
+#[inline(always)]
+pub fn prefetch<T>(x: &[T], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(element) = x.get(at) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch accesses nothing; the address is that of a live element.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast()) }
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (x, at);
 }
 
 /// A rectangle of a row-major matrix that one thread writes.
@@ -109,14 +90,8 @@ impl<T: Real> Tile<'_, T> {
     /// Row `i` of the tile.
     pub fn row(&mut self, i: usize) -> &mut [T] {
         assert!(i < self.rows);
-        // SAFETY: the tile's rows are valid and its own (`par_tiles`); the borrow of self keeps one row at a time.
+        // SAFETY: the tile's rows are valid and its own (`gemm`, `par_tiles`); the borrow of self keeps one row at a time.
         unsafe { std::slice::from_raw_parts_mut(self.pointer.add(i * self.stride), self.columns) }
-    }
-
-    /// The tile = or += a [rows, k] b [k, columns].
-    pub fn gemm(&mut self, k: usize, add: bool, a: Matrix<T>, b: Matrix<T>) {
-        // SAFETY: the tile's rows are valid and its own (`par_tiles`).
-        unsafe { gemm_at((self.rows, self.columns, k), self.pointer, self.stride, add, a, b) }
     }
 }
 
@@ -169,16 +144,17 @@ impl Products {
         self.blocks * self.terms * self.m * self.n * self.k
     }
 
-    /// Halves the longer side of a tile until there are enough tiles or they are small.
+    /// Halves the longer side of a tile until there are enough tiles or they are small. Sides are multiples of 48, which
+    /// both sides of the register tile (6 x 16) divide.
     fn tiling(&self) -> Tiling {
-        let even = |len: usize, tile: usize| len.div_ceil(len.div_ceil(tile)).next_multiple_of(16);
+        let even = |len: usize, tile: usize| len.div_ceil(len.div_ceil(tile)).next_multiple_of(48);
         let (mut rows, mut columns) = (even(self.m, TILE_ROWS), even(self.n, TILE_COLUMNS));
         while self.blocks * self.m.div_ceil(rows) * self.n.div_ceil(columns) < TILES
             && rows * columns * self.k * self.terms > 2 * SMALL_TILE
-            && rows.max(columns) > 32
+            && rows.max(columns) > 96
         {
             let longer = if rows > columns { &mut rows } else { &mut columns };
-            *longer = (*longer / 2).next_multiple_of(16);
+            *longer = (*longer / 2).next_multiple_of(48);
         }
         Tiling { blocks: self.blocks, rows: self.m, columns: self.n, tile_rows: rows, tile_columns: columns }
     }
@@ -196,10 +172,14 @@ pub fn par_gemm<'a, T: Real>(
     par_tiles(p.tiling(), p.multiply_adds() > SMALL, c, |block, row, column, mut tile| {
         for term in 0..p.terms {
             let (a, b) = (a(block, term).from(row, 0), b(block, term).from(0, column));
-            tile.gemm(p.k, p.add || term > 0, a, b);
+            gemm::gemm(&mut tile, p.k, p.add || term > 0, a, b);
         }
         for i in 0..tile.rows {
             finish(block, column, tile.row(i));
         }
     });
 }
+
+#[cfg(test)]
+#[path = "matmul_tests.rs"]
+mod tests;

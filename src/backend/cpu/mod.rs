@@ -12,6 +12,7 @@ mod conv2d_pool;
 mod conv_parallel;
 mod device;
 mod elementwise;
+mod gemm;
 mod lanes;
 mod linear;
 mod matmul;
@@ -29,6 +30,7 @@ mod skinny;
 mod softmax;
 #[cfg(test)]
 mod test_support;
+#[cfg(test)]
 mod testing;
 mod tiles;
 mod update_rule;

@@ -47,7 +47,10 @@ fn fill<T: Real>(dims: &NoiseDims, stream: Stream, y: &mut [T], draw: impl Fn(&S
     let run = |(i, y): (usize, &mut [T])| {
         draw(&stream, (i * CHUNK) as u64, y);
         if scale != T::ONE || shift != T::ZERO {
-            pulp::Arch::new().dispatch(|| y.iter_mut().for_each(|y| *y = shift + scale * *y));
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || y.iter_mut().for_each(|y| *y = shift + scale * *y),
+            );
         }
     };
     if y.len() <= CHUNK {

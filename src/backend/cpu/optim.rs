@@ -22,23 +22,27 @@ pub fn clip_by_value<T: Real>(io: &Io<T>, bound: f32) {
 }
 
 fn adam_step<T: Real>(rule: &Adam<T>, g: &[T], w: &mut [T], m: &mut [T], v: &mut [T]) {
-    let run = |(((w, m), v), g): (((&mut [T], &mut [T]), &mut [T]), &[T])| {
-        pulp::Arch::new().dispatch(|| {
-            w.iter_mut().zip(m).zip(v).zip(g).for_each(|(((w, m), v), &g)| rule.step(w, m, v, g));
-        });
+    let run = |w: &mut [T], m: &mut [T], v: &mut [T], g: &[T]| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || w.iter_mut().zip(m).zip(v).zip(g).for_each(|(((w, m), v), &g)| rule.step(w, m, v, g)),
+        );
     };
     if w.len() <= CHUNK {
-        return run((((w, m), v), g));
+        return run(w, m, v, g);
     }
     let chunks = w.par_chunks_mut(CHUNK).zip(m.par_chunks_mut(CHUNK)).zip(v.par_chunks_mut(CHUNK));
-    chunks.zip(g.par_chunks(CHUNK)).for_each(run);
+    chunks.zip(g.par_chunks(CHUNK)).for_each(|(((w, m), v), g)| run(w, m, v, g));
 }
 
 fn rms_prop_step<T: Real>(rule: &RmsProp<T>, g: &[T], w: &mut [T], v: &mut [T]) {
     let run = |((w, v), g): ((&mut [T], &mut [T]), &[T])| {
-        pulp::Arch::new().dispatch(|| {
-            w.iter_mut().zip(v).zip(g).for_each(|((w, v), &g)| rule.step(w, v, g));
-        });
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                w.iter_mut().zip(v).zip(g).for_each(|((w, v), &g)| rule.step(w, v, g));
+            },
+        );
     };
     if w.len() <= CHUNK {
         return run(((w, v), g));
@@ -57,7 +61,12 @@ fn clip<T: Real>(bound: T, g: &mut [T]) {
             g
         }
     };
-    let run = |g: &mut [T]| pulp::Arch::new().dispatch(|| g.iter_mut().for_each(|g| *g = one(*g)));
+    let run = |g: &mut [T]| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || g.iter_mut().for_each(|g| *g = one(*g)),
+        )
+    };
     if g.len() <= CHUNK {
         return run(g);
     }

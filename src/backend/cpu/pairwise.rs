@@ -41,7 +41,10 @@ pub fn prior_block<T: Real>(dims: &PairwiseDims, stream: &Stream, sample: usize,
     normals(stream, element, out);
     let scale = T::of(dims.prior_scale.into());
     if scale != T::ONE {
-        pulp::Arch::new().dispatch(|| out.iter_mut().for_each(|p| *p *= scale));
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || out.iter_mut().for_each(|p| *p *= scale),
+        );
     }
 }
 
@@ -72,7 +75,10 @@ fn squared_distances<T: Real>(dims: &PairwiseDims, stream: &Stream, w: Strided<T
                 for (i, prior) in prior.chunks_mut(len).enumerate() {
                     prior_block(dims, stream, i, first, prior);
                 }
-                pulp::Arch::new().dispatch(|| add_block(samples, &w, first, len, prior, &mut sums));
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    || add_block(samples, &w, first, len, prior, &mut sums),
+                );
             });
         }
         sums
@@ -177,14 +183,17 @@ fn squared_distances_grad<T: Real>(
 
 /// dw = or += factor * (a - b)
 fn add_difference<T: Real>(add: bool, dw: &mut [T], factor: T, a: &[T], b: &[T]) {
-    pulp::Arch::new().dispatch(|| {
-        let triples = dw.iter_mut().zip(a).zip(b);
-        if add {
-            triples.for_each(|((dw, &a), &b)| *dw += factor * (a - b));
-        } else {
-            triples.for_each(|((dw, &a), &b)| *dw = factor * (a - b));
-        }
-    });
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            let triples = dw.iter_mut().zip(a).zip(b);
+            if add {
+                triples.for_each(|((dw, &a), &b)| *dw += factor * (a - b));
+            } else {
+                triples.for_each(|((dw, &a), &b)| *dw = factor * (a - b));
+            }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@
 //! that runs of K*C would not fill a vector register.
 
 use super::Real;
-use super::tiles::{self, padded};
+use super::tiles::{self, LANES, padded};
 use crate::call::Conv2dDims;
 
 /// Shortest run worth a vector loop, elements.
-const SHORTEST_RUN: usize = 16;
+const SHORTEST_RUN: usize = 8;
 
 /// Sizes of one convolution and the places of its patches in a scratch image.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ pub struct Patches {
     pub run: usize,
     run_step: usize,
     /// Elements from the patch of one output pixel to that of its right and its lower neighbour.
-    pub pixel_step: usize,
+    pixel_step: usize,
     line_step: usize,
     columns: bool,
 }
@@ -122,7 +122,13 @@ impl Patches {
     /// Lays one image x [C, H, W] out in `scratch`, whose elements outside the image must be zero already: they stay zero
     /// from image to image.
     pub fn load<T: Real>(&self, x: &[T], scratch: &mut [T]) {
-        if self.columns { self.load_columns(x, scratch) } else { self.load_interleaved(x, scratch) }
+        if !self.columns {
+            self.load_interleaved(x, scratch);
+        } else if self.channels == 1 && self.stride == 1 && self.pad == 0 && self.kernel <= LANES {
+            self.load_plain_columns(x, scratch);
+        } else {
+            self.load_columns(x, scratch);
+        }
     }
 
     fn load_interleaved<T: Real>(&self, x: &[T], scratch: &mut [T]) {
@@ -133,6 +139,27 @@ impl Patches {
                 let targets = scratch[start..].iter_mut().step_by(self.channels);
                 for (target, value) in targets.zip(&line[..columns]) {
                     *target = *value;
+                }
+            }
+        }
+    }
+
+    /// Columns of one channel without stride and padding: each row of a patch as one whole vector, whose surplus the next row
+    /// or the next patch overwrites.
+    fn load_plain_columns<T: Real>(&self, x: &[T], scratch: &mut [T]) {
+        for row in 0..self.out_height {
+            for column in 0..self.out_width {
+                let (corner, start) = (row * self.width + column, self.offset(row, column));
+                for i in 0..self.kernel {
+                    let values = &x[corner + i * self.width..];
+                    let targets = &mut scratch[start + i * self.kernel..];
+                    if let (Some(values), Some(targets)) =
+                        (values.first_chunk::<LANES>(), targets.first_chunk_mut::<LANES>())
+                    {
+                        *targets = *values;
+                    } else {
+                        copy_row(&values[..self.kernel], targets);
+                    }
                 }
             }
         }
@@ -218,6 +245,11 @@ impl Patches {
         }
     }
 
+    /// Images that a task works on at once: enough to fill register tiles on small maps, few enough to stay in the cache.
+    pub fn group(&self, most: usize, elements: usize) -> usize {
+        (elements / self.scratch()).clamp(1, most)
+    }
+
     /// Elements of the weights as runs.
     pub fn weight_runs(&self) -> usize {
         self.runs * self.outputs * padded(self.run)
@@ -231,37 +263,85 @@ impl Patches {
 
     /// w [O, C, K, K] as [run][block of at most `registers` registers][O, lanes of the block], zero beyond the run.
     pub fn pack_runs<T: Real>(&self, w: &[T], packed: &mut [T], registers: usize) {
-        packed.fill(T::ZERO);
-        self.for_each_tap(registers, |o, r, place, tap| packed[place] = w[o * self.taps() + self.weight(r, tap)]);
-    }
-
-    /// Gradients of weights as runs to dw [O, C, K, K].
-    pub fn unpack_runs<T: Real>(&self, packed: &[T], dw: &mut [T], registers: usize) {
-        self.for_each_tap(registers, |o, r, place, tap| dw[o * self.taps() + self.weight(r, tap)] = packed[place]);
-    }
-
-    /// Place in [C, K, K] of element `tap` of run `r`.
-    #[inline(always)]
-    fn weight(&self, r: usize, tap: usize) -> usize {
-        if self.columns {
-            return tap;
-        }
-        let (j, channel) = (tap / self.channels, tap % self.channels);
-        (channel * self.kernel + r) * self.kernel + j
-    }
-
-    /// Visits (output channel, run, place in the weights as runs, place in the run) of every weight.
-    #[inline(always)]
-    fn for_each_tap(&self, registers: usize, mut visit: impl FnMut(usize, usize, usize, usize)) {
-        for o in 0..self.outputs {
+        for (o, taps) in w.chunks_exact(self.taps()).enumerate() {
             for r in 0..self.runs {
+                let mut weights = self.run_weights(r);
                 for (lane, width) in tiles::blocks(self.run, registers) {
-                    let start = self.weight_block(r, lane) + o * width;
-                    for tap in lane..(lane + width).min(self.run) {
-                        visit(o, r, start + tap - lane, tap);
+                    let lanes = &mut packed[self.weight_block(r, lane) + o * width..][..width];
+                    for value in lanes {
+                        *value = weights.next().map_or(T::ZERO, |weight| taps[weight]);
                     }
                 }
             }
         }
+    }
+
+    /// Gradients of weights as runs, set in or added to the weights [C, K, K] of output channel `o`.
+    pub fn unpack_channel<T: Real>(&self, packed: &[T], o: usize, dw: &mut [T], registers: usize, add: bool) {
+        if !add {
+            dw.fill(T::ZERO);
+        }
+        for r in 0..self.runs {
+            let mut weights = self.run_weights(r);
+            for (lane, width) in tiles::blocks(self.run, registers) {
+                let lanes = &packed[self.weight_block(r, lane) + o * width..][..width];
+                for (value, weight) in lanes.iter().zip(&mut weights) {
+                    dw[weight] += *value;
+                }
+            }
+        }
+    }
+
+    /// Places in [C, K, K] of the elements of run `r`, in order.
+    fn run_weights(&self, r: usize) -> RunWeights {
+        let (channels, step) = if self.columns { (self.run, 1) } else { (self.channels, self.kernel * self.kernel) };
+        RunWeights { next: r * self.kernel, left: self.run, channel: 0, channels, step }
+    }
+
+    /// First elements of the patches of all output pixels of `images` scratch images, row-major.
+    pub fn starts(&self, images: usize, starts: &mut [u32]) {
+        let mut starts = starts.iter_mut();
+        for image in 0..images {
+            for row in 0..self.out_height {
+                for (column, start) in (0..self.out_width).zip(&mut starts) {
+                    *start = (image * self.scratch() + self.offset(row, column)) as u32;
+                }
+            }
+        }
+    }
+}
+
+/// The last rows of an image, where a whole vector would reach past its end. Apart, so that the whole vectors do not become
+/// a call to copy memory.
+#[cold]
+#[inline(never)]
+fn copy_row<T: Real>(values: &[T], targets: &mut [T]) {
+    targets[..values.len()].copy_from_slice(values);
+}
+
+/// Walks channel by channel, then to the next column of the kernel.
+struct RunWeights {
+    next: usize,
+    left: usize,
+    channel: usize,
+    channels: usize,
+    /// Elements from one channel to the next.
+    step: usize,
+}
+
+impl Iterator for RunWeights {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let weight = self.next;
+        self.channel += 1;
+        self.next += self.step;
+        if self.channel == self.channels {
+            self.channel = 0;
+            self.next = self.next + 1 - self.channels * self.step;
+        }
+        Some(weight)
     }
 }

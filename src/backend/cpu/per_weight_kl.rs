@@ -20,106 +20,106 @@ pub fn grad<T: Real>(io: &Io<T>, dims: &PairwiseDims) {
     divergence_grad(dims, &stream, io.strided(0), io.read(2)[0], io.adds(0), io.strided_mut(0));
 }
 
-/// Signed differences to the nearest value so far, for each weight of a block, and who that is.
-struct Nearest<'a, T> {
-    difference: &'a mut [T],
-    index: &'a mut [T],
-}
-
-impl<T: Real> Nearest<'_, T> {
-    /// Forgets all: the next value is the nearest.
-    #[inline(always)]
-    fn clear(&mut self) {
-        self.difference.fill(T::ONE / T::ZERO);
-    }
-
-    /// Takes candidate `index` with values `b` where it is nearer to `a`.
-    #[inline(always)]
-    fn offer(&mut self, index: usize, a: &[T], b: &[T]) {
-        let index = T::of(index as f64);
-        let state = self.difference.iter_mut().zip(&mut *self.index);
-        for (((best, best_index), &a), &b) in state.zip(a).zip(b) {
-            let difference = a - b;
-            // Not-a-number is never farther: it must reach the result.
-            let farther = difference.abs() >= best.abs();
-            *best = if farther { *best } else { difference };
-            *best_index = if farther { *best_index } else { index };
-        }
-    }
-}
-
-/// Scratch of one block: prior draws [S, len], then difference and index of both nearest values.
+/// Scratch of one block of `len` weights.
 struct Block<'a, T> {
-    prior: &'a [T],
-    near_w: Nearest<'a, T>,
-    near_p: Nearest<'a, T>,
+    /// Prior draws [S, len].
+    prior: &'a mut [T],
+    /// Distance of a weight to the nearest other sample and to the nearest draw [len].
+    near_w: &'a mut [T],
+    near_p: &'a mut [T],
+    /// d kl / d of those distances, over the distance with its epsilon [len].
+    slope_w: &'a mut [T],
+    slope_p: &'a mut [T],
+    /// 1 until the nearest of a weight was found, then 0 [len].
+    open: &'a mut [T],
 }
 
-/// Runs `work` with the prior draws of weights first..first + len and room for the nearest values.
+/// Runs `work` with the prior draws of weights first..first + len.
 fn with_block<T: Real, R>(
     dims: &PairwiseDims,
     stream: &Stream,
-    first: usize,
-    len: usize,
+    (first, len): (usize, usize),
     work: impl FnOnce(Block<T>) -> R,
 ) -> R {
     let samples = dims.samples as usize;
-    with_scratch((samples + 4) * len, |scratch: &mut [T]| {
+    with_scratch((samples + 5) * len, |scratch: &mut [T]| {
         let (prior, rest) = scratch.split_at_mut(samples * len);
         for (i, prior) in prior.chunks_mut(len).enumerate() {
             prior_block(dims, stream, i, first, prior);
         }
-        let (w, p) = rest.split_at_mut(2 * len);
-        let ((w, w_index), (p, p_index)) = (w.split_at_mut(len), p.split_at_mut(len));
-        let near_w = Nearest { difference: w, index: w_index };
-        let near_p = Nearest { difference: p, index: p_index };
-        work(Block { prior, near_w, near_p })
+        let (near_w, rest) = rest.split_at_mut(len);
+        let (near_p, rest) = rest.split_at_mut(len);
+        let (slope_w, rest) = rest.split_at_mut(len);
+        let (slope_p, open) = rest.split_at_mut(len);
+        work(Block { prior, near_w, near_p, slope_w, slope_p, open })
     })
 }
 
+/// nearest = min(nearest, |a - b|). Where a is not a number, nearest stays infinite and the quotient is not a number.
+#[inline(always)]
+fn approach<T: Real>(nearest: &mut [T], a: &[T], b: &[T]) {
+    for ((nearest, &a), &b) in nearest.iter_mut().zip(a).zip(b) {
+        *nearest = nearest.min((a - b).abs());
+    }
+}
+
 impl<T: Real> Block<'_, T> {
-    /// Finds the nearest values of sample j, whose weights are `w(j)`.
+    /// Finds both nearest distances of sample j, the weights of sample i being `w(i)`.
     #[inline(always)]
     fn find<'w>(&mut self, samples: usize, j: usize, w: impl Fn(usize) -> &'w [T]) {
-        self.near_w.clear();
-        self.near_p.clear();
-        let len = self.near_w.difference.len();
-        for i in 0..samples {
-            if i != j {
-                self.near_w.offer(i, w(j), w(i));
-            }
-            self.near_p.offer(i, w(j), &self.prior[i * len..(i + 1) * len]);
+        let infinity = T::ONE / T::ZERO;
+        self.near_w.fill(infinity);
+        self.near_p.fill(infinity);
+        for i in (0..samples).filter(|&i| i != j) {
+            approach(self.near_w, w(j), w(i));
+        }
+        for prior in self.prior.chunks(self.near_p.len()) {
+            approach(self.near_p, w(j), prior);
         }
     }
 }
 
-/// Distance of a difference, never zero.
+/// sqrt(x^2 + e): never zero.
 #[inline(always)]
-fn distance<T: Real>(difference: T) -> T {
-    (difference * difference + T::of(EPSILON)).sqrt()
+fn distance<T: Real>(x: T) -> T {
+    (x * x + T::of(EPSILON)).sqrt()
 }
 
 fn divergence<T: Real>(dims: &PairwiseDims, stream: &Stream, w: Strided<T>) -> f64 {
     let samples = dims.samples as usize;
-    let epsilon = T::of(EPSILON);
+    assert!(samples <= MAX_ROWS, "{samples} samples in a kernel for at most {MAX_ROWS}");
     let [sum] = sum_in_parts(dims.weights as usize, BLOCK, |range| {
         let mut sum = 0.0;
         for first in range.clone().step_by(BLOCK) {
             let len = BLOCK.min(range.end - first);
-            with_block(dims, stream, first, len, |mut block| {
-                for j in 0..samples {
-                    pulp::Arch::new().dispatch(|| block.find(samples, j, |i| &w.block(i)[first..first + len]));
-                    let pairs = block.near_w.difference.iter().zip(&*block.near_p.difference);
-                    for (&near_w, &near_p) in pairs {
-                        sum += (distance(near_p) / (distance(near_w) + epsilon) + epsilon).ln().f64();
-                    }
-                }
+            sum += with_block(dims, stream, (first, len), |mut block| {
+                // One logarithm for each weight, of the product over samples: 16 factors above 1e-8 stay inside f64.
+                let mut product = [1.0; BLOCK];
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    || {
+                        for j in 0..samples {
+                            block.find(samples, j, |i| &w.block(i)[first..first + len]);
+                            multiply_quotients(&mut product, block.near_w, block.near_p);
+                        }
+                    },
+                );
+                product[..len].iter().map(|product| product.ln()).sum::<f64>()
             });
         }
         [sum]
     });
     let count = samples as f64;
     sum / count + f64::from(dims.weights) * (count / (count - 1.0)).ln()
+}
+
+/// product *= nu / (rho + e) + e
+#[inline(always)]
+fn multiply_quotients<T: Real>(product: &mut [f64], near_w: &[T], near_p: &[T]) {
+    let epsilon = T::of(EPSILON);
+    for ((product, &near_w), &near_p) in product.iter_mut().zip(near_w).zip(near_p) {
+        *product *= (distance(near_p) / (distance(near_w) + epsilon) + epsilon).f64();
+    }
 }
 
 fn divergence_grad<T: Real>(dims: &PairwiseDims, stream: &Stream, w: Strided<T>, dkl: T, add: bool, dw: StridedMut<T>) {
@@ -131,42 +131,75 @@ fn divergence_grad<T: Real>(dims: &PairwiseDims, stream: &Stream, w: Strided<T>,
         if !add {
             rows.iter_mut().for_each(|dw| dw.fill(T::ZERO));
         }
-        with_block(dims, stream, first, len, |mut block| {
-            for j in 0..samples {
-                pulp::Arch::new().dispatch(|| {
-                    block.find(samples, j, |i| &w.block(i)[first..first + len]);
-                    add_slopes(factor, &mut block, rows[j]);
-                    for i in (0..samples).filter(|&i| i != j) {
-                        subtract_from_partner(T::of(i as f64), &block.near_w, rows[i]);
+        let w = |i: usize| &w.block(i)[first..first + len];
+        with_block(dims, stream, (first, len), |mut block| {
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for j in 0..samples {
+                        block.find(samples, j, w);
+                        slopes(factor, block.near_w, block.near_p, block.slope_w, block.slope_p);
+                        pull_samples(&mut block, rows, j, w);
+                        block.open.fill(T::ONE);
+                        for prior in block.prior.chunks(len) {
+                            pull_one(block.open, block.near_p, block.slope_p, w(j), prior, rows[j]);
+                        }
                     }
-                });
-            }
+                },
+            );
         });
     });
 }
 
-/// Adds the gradient of sample j's term to dw_j, and leaves the part that its partner gets with the opposite sign in
-/// `near_w.difference`.
+/// Slopes of factor * ln(nu / (rho + e) + e) in the squared differences, times 2.
 #[inline(always)]
-fn add_slopes<T: Real>(factor: T, block: &mut Block<T>, dw: &mut [T]) {
+fn slopes<T: Real>(factor: T, near_w: &[T], near_p: &[T], slope_w: &mut [T], slope_p: &mut [T]) {
     let epsilon = T::of(EPSILON);
-    let differences = block.near_w.difference.iter_mut().zip(&*block.near_p.difference);
-    for ((near_w, &near_p), dw) in differences.zip(dw) {
-        let (rho, nu) = (distance(*near_w), distance(near_p));
+    for (((&near_w, &near_p), slope_w), slope_p) in near_w.iter().zip(near_p).zip(slope_w).zip(slope_p) {
+        let (rho, nu) = (distance(near_w), distance(near_p));
         let inverse = T::ONE / (rho + epsilon);
         let quotient = nu * inverse;
         let d_quotient = factor / (quotient + epsilon);
-        let from_w = -d_quotient * quotient * inverse * *near_w / rho;
-        *dw += from_w + d_quotient * inverse * near_p / nu;
-        *near_w = from_w;
+        *slope_w = -d_quotient * quotient * inverse / rho;
+        *slope_p = d_quotient * inverse / nu;
     }
 }
 
-/// dw_i -= the part of w_i's pull, where sample i is the nearest.
+/// Pulls sample j and, the other way, whichever sample is nearest to it.
 #[inline(always)]
-fn subtract_from_partner<T: Real>(i: T, near_w: &Nearest<T>, dw: &mut [T]) {
-    for ((dw, &slope), &index) in dw.iter_mut().zip(&*near_w.difference).zip(&*near_w.index) {
-        *dw -= if index == i { slope } else { T::ZERO };
+fn pull_samples<'w, T: Real>(block: &mut Block<T>, rows: &mut [&mut [T]], j: usize, w: impl Fn(usize) -> &'w [T]) {
+    block.open.fill(T::ONE);
+    for i in 0..rows.len() {
+        if let Ok([dw_j, dw_i]) = rows.get_disjoint_mut([j, i]) {
+            pull_both(block.open, block.near_w, block.slope_w, w(j), w(i), dw_j, dw_i);
+        }
+    }
+}
+
+/// slope * (a - b) where b is the nearest to a and no earlier one was, else 0. Closes where b was taken.
+#[inline(always)]
+fn pull<T: Real>(open: &mut T, nearest: T, slope: T, difference: T) -> T {
+    let taken = if difference.abs() == nearest { *open } else { T::ZERO };
+    *open -= taken;
+    taken * (slope * difference)
+}
+
+#[inline(always)]
+fn pull_one<T: Real>(open: &mut [T], nearest: &[T], slope: &[T], a: &[T], b: &[T], dw: &mut [T]) {
+    let state = open.iter_mut().zip(nearest).zip(slope);
+    for ((((open, &nearest), &slope), (&a, &b)), dw) in state.zip(a.iter().zip(b)).zip(dw) {
+        *dw += pull(open, nearest, slope, a - b);
+    }
+}
+
+#[inline(always)]
+fn pull_both<T: Real>(open: &mut [T], nearest: &[T], slope: &[T], a: &[T], b: &[T], dw_a: &mut [T], dw_b: &mut [T]) {
+    let state = open.iter_mut().zip(nearest).zip(slope);
+    let gradients = dw_a.iter_mut().zip(dw_b);
+    for ((((open, &nearest), &slope), (&a, &b)), (dw_a, dw_b)) in state.zip(a.iter().zip(b)).zip(gradients) {
+        let pull = pull(open, nearest, slope, a - b);
+        *dw_a += pull;
+        *dw_b -= pull;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Max and average pooling over windows that may overlap or leave a remainder, and their gradients.
 
+use super::tiles::is_nan;
 use super::{Io, Real};
 use crate::call::*;
 use rayon::prelude::*;
@@ -71,7 +72,7 @@ fn window_max<T: Real>(d: &Pool2dDims, image: &[T], start: usize) -> (T, u32) {
     let (mut best, mut place) = (image[start], start);
     for (first, row) in window_rows(d, image, start) {
         for (j, &value) in row.iter().enumerate() {
-            if value > best || (value != value && best == best) {
+            if value > best || (is_nan(value) && !is_nan(best)) {
                 (best, place) = (value, first + j);
             }
         }

@@ -3,8 +3,8 @@
 //! With few rows N the gradient dw[o, i] = sum_n dy[n, o] x[n, i] costs less to form again than to store and read: each
 //! element of w and of the moments is read and written once, and dw never exists.
 
-use super::lanes::{Vectorised, multiply_add, prefetch, vectorised};
-use super::matmul::SMALL;
+use super::lanes::{Vectorised, multiply_add, vectorised};
+use super::matmul::{SMALL, prefetch};
 use super::memory::with_scratch;
 use super::update_rule::{Adam, RmsProp};
 use super::{Io, Real};
@@ -223,9 +223,9 @@ impl<T: Real, F: Rule<T, M>, const M: usize> Pass<'_, T, F, M> {
                 let column = group * GROUP;
                 let first = (o + r) * inputs + column;
                 let len = GROUP.min(inputs - column);
-                prefetch(self.w, first + R * inputs, len);
-                for moment in &self.moments {
-                    prefetch(moment, first + AHEAD, len);
+                for line in (0..len).step_by(64 / size_of::<T>()) {
+                    prefetch(self.w, first + R * inputs + line);
+                    self.moments.iter().for_each(|moment| prefetch(moment, first + AHEAD + line));
                 }
                 let g = gradient::<T, FMA, R>(dy, x, r);
                 self.rule.step_all(&mut self.w[first..first + len], &mut self.moments, first, &g[..len]);

@@ -69,13 +69,16 @@ fn concat_grad<T: Real>(dims: &OneHotDims, add: bool, dy: &[T], dz: &mut [T]) {
 /// Mean over samples of the columns from `first` on.
 fn column_means<T: Real>(dims: &SampleDims, x: &[T], first: usize, mean: &mut [T]) {
     let factor = T::ONE / T::of(dims.samples.into());
-    pulp::Arch::new().dispatch(|| {
-        mean.fill(T::ZERO);
-        for row in x.chunks(dims.inner as usize) {
-            mean.iter_mut().zip(&row[first..]).for_each(|(mean, &x)| *mean += x);
-        }
-        mean.iter_mut().for_each(|mean| *mean *= factor);
-    });
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            mean.fill(T::ZERO);
+            for row in x.chunks(dims.inner as usize) {
+                mean.iter_mut().zip(&row[first..]).for_each(|(mean, &x)| *mean += x);
+            }
+            mean.iter_mut().for_each(|mean| *mean *= factor);
+        },
+    );
 }
 
 /// y = x - mean over samples
@@ -86,9 +89,12 @@ fn center_rows<T: Real>(dims: &SampleDims, add: bool, x: &[T], y: &mut [T]) {
             column_means(dims, x, corner.column, mean);
             for (i, y) in rows.iter_mut().enumerate() {
                 let x = &x[(corner.row + i) * inner + corner.column..];
-                pulp::Arch::new().dispatch(|| {
-                    y.iter_mut().zip(x).zip(&*mean).for_each(|((y, &x), &mean)| store(add, y, x - mean));
-                });
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    || {
+                        y.iter_mut().zip(x).zip(&*mean).for_each(|((y, &x), &mean)| store(add, y, x - mean));
+                    },
+                );
             }
         });
     });
@@ -110,7 +116,10 @@ fn mean_rows_grad<T: Real>(dims: &SampleDims, add: bool, dy: &[T], dx: &mut [T])
     for_blocks(dx.chunks_mut(dims.inner as usize), BLOCK, |corner, rows| {
         for dx in rows.iter_mut() {
             let dy = &dy[corner.column..];
-            pulp::Arch::new().dispatch(|| dx.iter_mut().zip(dy).for_each(|(dx, &dy)| store(add, dx, factor * dy)));
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || dx.iter_mut().zip(dy).for_each(|(dx, &dy)| store(add, dx, factor * dy)),
+            );
         }
     });
 }

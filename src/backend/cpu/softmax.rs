@@ -12,6 +12,8 @@ use rayon::prelude::*;
 
 /// Rows of one block of work.
 const ROWS: usize = 16;
+/// Elements below which one thread is enough.
+const PARALLEL_ELEMENTS: usize = 4096;
 
 pub fn forward<T: Real>(io: &Io<T>, dims: &SoftmaxDims) {
     probabilities(dims, io.adds(0), io.read(0), io.write(0));
@@ -63,7 +65,11 @@ fn probabilities<T: Real>(dims: &SoftmaxDims, add: bool, x: &[T], y: &mut [T]) {
         let log_sum = log_sum_exp(x.iter().copied());
         y.iter_mut().zip(x).for_each(|(y, &x)| store(add, y, (x - log_sum).exp()));
     };
-    y.par_chunks_mut(classes).zip(x.par_chunks(classes)).with_min_len(4 * ROWS).for_each(one);
+    if y.len() < PARALLEL_ELEMENTS {
+        y.chunks_mut(classes).zip(x.chunks(classes)).for_each(one);
+    } else {
+        y.par_chunks_mut(classes).zip(x.par_chunks(classes)).with_min_len(ROWS).for_each(one);
+    }
 }
 
 /// dx = y * (dy - sum of y * dy)
@@ -73,8 +79,11 @@ fn probabilities_grad<T: Real>(dims: &SoftmaxDims, add: bool, y: &[T], dy: &[T],
         let dot: T = y.iter().zip(dy).map(|(&y, &dy)| y * dy).sum();
         dx.iter_mut().zip(y).zip(dy).for_each(|((dx, &y), &dy)| store(add, dx, y * (dy - dot)));
     };
+    if dx.len() < PARALLEL_ELEMENTS {
+        return dx.chunks_mut(classes).zip(y.chunks(classes)).zip(dy.chunks(classes)).for_each(one);
+    }
     let rows = dx.par_chunks_mut(classes).zip(y.par_chunks(classes)).zip(dy.par_chunks(classes));
-    rows.with_min_len(4 * ROWS).for_each(one);
+    rows.with_min_len(ROWS).for_each(one);
 }
 
 /// Fills `log_sums` [S] with the log-sum-exp of row n of each sample.
@@ -92,14 +101,20 @@ fn log_total<T: Real>(dims: &SoftmaxDims, x: &[T], n: usize, class: usize, log_s
 /// y[n,c] = ln mean over samples of p[s,n,c]
 fn log_mean<T: Real>(dims: &SoftmaxDims, add: bool, x: &[T], y: &mut [T]) {
     let log_samples = T::of(f64::from(dims.samples).ln());
-    y.par_chunks_mut(dims.classes as usize).with_min_len(ROWS).enumerate().for_each(|(n, y)| {
+    let one = |(n, y): (usize, &mut [T])| {
         with_scratch(dims.samples as usize, |log_sums: &mut [T]| {
             row_log_sums(dims, x, n, log_sums);
             for (c, y) in y.iter_mut().enumerate() {
                 store(add, y, log_total(dims, x, n, c, log_sums) - log_samples);
             }
         });
-    });
+    };
+    let classes = dims.classes as usize;
+    if x.len() < PARALLEL_ELEMENTS {
+        y.chunks_mut(classes).enumerate().for_each(one);
+    } else {
+        y.par_chunks_mut(classes).with_min_len(ROWS).enumerate().for_each(one);
+    }
 }
 
 /// dx[s,n,k] = dy[n,k] r[s,n,k] - p[s,n,k] * sum over c of dy[n,c] r[s,n,c]

@@ -7,8 +7,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Lanes of f32 in a 256-bit register: widths are multiples of it.
 pub const LANES: usize = 8;
-/// Registers across a tile with four rows: 4 x 3 sums leave room for the operands.
-pub const NARROW: usize = 3;
+/// Registers across a tile with six rows: 6 x 2 sums leave room for the operands.
+pub const NARROW: usize = 2;
 /// Registers across a tile with one row.
 pub const WIDE: usize = 13;
 
@@ -35,18 +35,15 @@ fn multiply_add<T: Real, const FMA: bool>(a: T, b: T, c: T) -> T {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// sums[p][l] += sum_k rows[p][k] panel[k * stride + l], with k over the elements of a row.
+/// sums[p][l] += sum_k rows[p][k] panel[k * L + l], with k over the elements of a row.
 #[inline(always)]
 pub fn dot_tile<T: Real, const FMA: bool, const P: usize, const L: usize>(
     sums: &mut [[T; L]; P],
     rows: [&[T]; P],
     panel: &[T],
-    stride: usize,
 ) {
     let depth = rows[0].len();
-    let rows = rows.map(|row| &row[..depth]);
-    for k in 0..depth {
-        let lanes = &panel[k * stride..][..L];
+    for (k, lanes) in panel.chunks_exact(L).take(depth).enumerate() {
         for p in 0..P {
             let value = rows[p][k];
             for l in 0..L {
@@ -56,20 +53,39 @@ pub fn dot_tile<T: Real, const FMA: bool, const P: usize, const L: usize>(
     }
 }
 
-/// sums[l] += sum_e values[e] source[places[e] * scale + l].
+/// sums[p][l] += sum_e values[p][e] source[places[e] * scale + l], with e over the places.
 #[inline(always)]
-pub fn gather_tile<T: Real, const FMA: bool, const L: usize>(
-    sums: &mut [T; L],
-    values: &[T],
+pub fn gather_tile<T: Real, const FMA: bool, const P: usize, const L: usize>(
+    sums: &mut [[T; L]; P],
+    values: [&[T]; P],
     places: &[u32],
     scale: usize,
     source: &[T],
 ) {
-    for (&value, &place) in values.iter().zip(places) {
+    for (e, &place) in places.iter().enumerate() {
         let lanes = &source[place as usize * scale..][..L];
-        for l in 0..L {
-            sums[l] = multiply_add::<T, FMA>(value, lanes[l], sums[l]);
+        for p in 0..P {
+            let value = values[p][e];
+            for l in 0..L {
+                sums[p][l] = multiply_add::<T, FMA>(value, lanes[l], sums[p][l]);
+            }
         }
+    }
+}
+
+/// True for not-a-number, the only value that differs from itself.
+#[inline(always)]
+#[allow(clippy::eq_op, reason = "partial_cmp does not vectorise")]
+pub fn is_nan<T: Real>(value: T) -> bool {
+    value != value
+}
+
+/// target[l] += sums[l]
+#[inline(always)]
+pub fn add_lanes<T: Real, const L: usize>(target: &mut [T], sums: &[T; L]) {
+    let target = &mut target[..L];
+    for l in 0..L {
+        target[l] += sums[l];
     }
 }
 
@@ -103,7 +119,6 @@ impl<W: Tiled, const IS_WIDE: bool> Job<W, IS_WIDE> {
                 match width / LANES {
                     1 => self.work.tile::<FMA, 8>(run, lane),
                     2 => self.work.tile::<FMA, 16>(run, lane),
-                    3 => self.work.tile::<FMA, 24>(run, lane),
                     registers if IS_WIDE => self.visit_wide::<FMA>(run, lane, registers),
                     _ => {}
                 }
@@ -114,6 +129,7 @@ impl<W: Tiled, const IS_WIDE: bool> Job<W, IS_WIDE> {
     #[inline(always)]
     fn visit_wide<const FMA: bool>(&mut self, run: usize, lane: usize, registers: usize) {
         match registers {
+            3 => self.work.tile::<FMA, 24>(run, lane),
             4 => self.work.tile::<FMA, 32>(run, lane),
             5 => self.work.tile::<FMA, 40>(run, lane),
             6 => self.work.tile::<FMA, 48>(run, lane),

@@ -34,7 +34,7 @@ pub struct SyntheticConfig {
 
 impl Default for SyntheticConfig {
     fn default() -> Self {
-        Self { train: 20_000, test: 5_000, seed: 0 }
+        Self { train: 10_000, test: 2_000, seed: 0 }
     }
 }
 

@@ -33,7 +33,9 @@ fn check(what: &str, expected: &[f64], run32: impl Fn(bool, &mut [f32]), run64: 
     }
 }
 
-fn functions() -> [(Unary, fn(f64) -> f64); 10] {
+type Case = (Unary, fn(f64) -> f64);
+
+fn functions() -> [Case; 10] {
     [
         (Unary::Identity, |x| x),
         (Unary::Relu, |x| x.max(0.0)),

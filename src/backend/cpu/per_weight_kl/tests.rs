@@ -92,6 +92,16 @@ fn gradient_agrees_with_central_differences() {
 }
 
 #[test]
+fn of_equally_near_samples_the_first_is_the_partner() {
+    let d = dims(3, 1, 0, 1);
+    let (tie, first_nearer) =
+        (gradient::<f64>(&d, &[0.0, 0.5, -0.5], false), gradient::<f64>(&d, &[0.0, 0.4999, -0.5], false));
+    for (i, (tie, near)) in tie.iter().zip(&first_nearer).enumerate() {
+        assert!((tie - near).abs() <= 0.01, "sample {i}: {tie}, and {near} a little off the tie");
+    }
+}
+
+#[test]
 fn equal_weights_are_finite_and_not_a_number_shows() {
     let d = dims(3, 5, 0, 5);
     let same = vec![0.5; 15];

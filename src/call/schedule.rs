@@ -1,6 +1,23 @@
 //! Learning rate, annealing and Adam's corrections as functions of the step, for the host and the CPU backend alike.
 
-use crate::call::Schedule;
+use bytemuck::{Pod, Zeroable};
+
+/// Learning rate and annealing as functions of the step t = 1, 2, ... (see `train::schedule`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub struct Schedule {
+    pub learning_rate: f32,
+    /// Steps over which the rate rises linearly from 0.
+    pub warmup_steps: u32,
+    /// Step at which the cosine decay reaches `final_fraction` of the rate; 0: constant rate.
+    pub decay_steps: u32,
+    pub final_fraction: f32,
+    pub anneal_start_step: u32,
+    /// 0: the anneal factor is 1 from `anneal_start_step` on.
+    pub anneal_length_steps: u32,
+    pub beta1: f32,
+    pub beta2: f32,
+}
 
 /// What the step scalars hold during one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,7 +61,7 @@ impl Schedule {
     /// 0 up to `anneal_start_step`, then linear to 1 over `anneal_length_steps`.
     fn anneal_at(&self, step: u32) -> f64 {
         if self.anneal_length_steps == 0 {
-            return if step >= self.anneal_start_step { 1.0 } else { 0.0 };
+            return if step > self.anneal_start_step { 1.0 } else { 0.0 };
         }
         let since = step.saturating_sub(self.anneal_start_step);
         (f64::from(since) / f64::from(self.anneal_length_steps)).min(1.0)

@@ -1,0 +1,121 @@
+//! Training steps of the shipped engine: ms, GFLOP/s, GB/s, share of the ceilings measured in the same run.
+//!
+//! `cargo bench --bench step -- [CONFIG ...] [--repeats N] [--json]`; configurations as in `bbh profile`, `+mc` appended for
+//! all samples in the likelihood. With BBH_PEER="PYTHON SCRIPT" the peer script runs the same step in the same run, three times
+//! in turn with ours; it is called as `PYTHON SCRIPT ID --mode MODE ...` and prints one JSON line with "ms" and "rss_gib".
+
+use bbh::profile::{self, Profile};
+use std::process::Command;
+
+/// Our configuration, and the peer's identifier, modes and further arguments for the same work.
+const STEPS: [(&str, &str, &[&[&str]]); 4] = [
+    ("lenet-map", "M1", &[&["--mode", "eager"], &["--mode", "compile"]]),
+    (
+        "lenet-shared",
+        "A3",
+        &[&["--mode", "eager", "--kl", "gram", "--head", "wh"], &["--mode", "compile", "--kl", "gram"]],
+    ),
+    (
+        "lenet-sliced",
+        "A2",
+        &[&["--mode", "eager", "--kl", "gram", "--head", "wh"], &["--mode", "compile", "--kl", "gram"]],
+    ),
+    (
+        "lenet-full",
+        "A1",
+        &[&["--mode", "eager", "--kl", "gram", "--head", "wh"], &["--mode", "expert", "--kl", "gram"]],
+    ),
+];
+
+/// Turns in which ours and the peer's alternate.
+const TURNS: usize = 3;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let repeats =
+        args.iter().position(|arg| arg == "--repeats").and_then(|at| args.get(at + 1)?.parse().ok()).unwrap_or(15);
+    let json = args.iter().any(|arg| arg == "--json");
+    let names: Vec<&String> = args.iter().filter(|arg| arg.starts_with("lenet-")).collect();
+    let pool = rayon::ThreadPoolBuilder::new().build()?;
+    for (config, peer, modes) in STEPS {
+        let chosen =
+            names.iter().filter(|name| name.trim_end_matches("+mc") == config).map(|name| name.ends_with("+mc"));
+        let chosen: Vec<bool> = if names.is_empty() { vec![false] } else { chosen.collect() };
+        for mc in chosen {
+            let mut turns = Vec::new();
+            for _ in 0..if std::env::var_os("BBH_PEER").is_some() { TURNS } else { 1 } {
+                let profile = pool.install(|| profile::run(config, profile::named_config(config, mc)?, repeats))?;
+                show(&profile, json)?;
+                turns.push(profile.step_ms);
+                if let Ok(command) = std::env::var("BBH_PEER") {
+                    modes.iter().try_for_each(|mode| run_peer(&command, &peer_id(peer, mc), mode))?;
+                }
+            }
+            turns.sort_by(f64::total_cmp);
+            println!(
+                "{config}{}: median of {} turns {:.2} ms",
+                if mc { "+mc" } else { "" },
+                turns.len(),
+                turns[turns.len() / 2]
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The peer numbers the steps with all samples in the likelihood three above.
+fn peer_id(id: &str, mc: bool) -> String {
+    match (mc, id) {
+        (true, "A1") => "A4".into(),
+        (true, "A2") => "A5".into(),
+        (true, "A3") => "A6".into(),
+        _ => id.into(),
+    }
+}
+
+fn show(p: &Profile, json: bool) -> Result<(), Box<dyn std::error::Error>> {
+    if json {
+        println!("{}", serde_json::to_string(p)?);
+    } else {
+        println!(
+            "bbh   {:<14} {:>8.2} ms ({:.2}..{:.2})  {:>6.1} GFLOP/s {:>5.1} GB/s  {:>3.0}% of ceilings (update {:.1} GB/s, product {:.0} GFLOP/s)  peak {:.2} GiB",
+            p.config,
+            p.step_ms,
+            p.step_ms_p10,
+            p.step_ms_p90,
+            p.gflops,
+            p.gbps,
+            100.0 * p.share,
+            p.ceilings.update_gbps,
+            p.ceilings.gemm_gflops,
+            p.peak_rss_bytes.unwrap_or(0) as f64 / f64::from(1 << 30)
+        );
+    }
+    Ok(())
+}
+
+fn run_peer(command: &str, id: &str, mode: &[&str]) -> Result<(), Box<dyn std::error::Error>> {
+    let mut words = command.split_whitespace();
+    let program = words.next().ok_or("BBH_PEER is empty")?;
+    let output = Command::new(program)
+        .args(words)
+        .arg(id)
+        .args(mode)
+        .env("MALLOC_MMAP_MAX_", "0")
+        .env("MALLOC_TRIM_THRESHOLD_", "100000000000")
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout).to_string();
+    let line = text.lines().last().filter(|_| output.status.success());
+    let Some(line) = line else {
+        println!("peer  {id} {}: failed: {}", mode.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        return Ok(());
+    };
+    let value: serde_json::Value = serde_json::from_str(line)?;
+    println!(
+        "peer  {id} {:<40} {:>8.2} ms  peak {:.2} GiB",
+        mode.join(" "),
+        value["ms"].as_f64().unwrap_or(f64::NAN),
+        value["rss_gib"].as_f64().unwrap_or(f64::NAN)
+    );
+    Ok(())
+}

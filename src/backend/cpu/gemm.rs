@@ -1,0 +1,172 @@
+//! One matrix product on the calling thread: both operands packed into panels, a register tile of sums over each pair.
+//!
+//! The loops follow Goto & van de Geijn (2008): a panel of b stays in the first-level cache while panels of a, which stay in
+//! the second, pass it. Panels stand in memory that the thread keeps, so that a step allocates nothing.
+
+use super::Real;
+use super::lanes::{Vectorised, multiply_add, vectorised};
+use super::matmul::{Matrix, Tile};
+use bytemuck::{Pod, Zeroable};
+use std::cell::RefCell;
+
+/// Rows and columns of the register tile: 6 x 2 registers of 8 f32 hold sums, 3 the operands.
+const ROWS: usize = 6;
+const COLUMNS: usize = 16;
+/// Depth of a panel: 16 KiB of b and 6 KiB of a in f32 share the first-level cache.
+const DEPTH: usize = 256;
+/// Rows of a that are packed at once: 96 KiB of f32.
+const BLOCK_ROWS: usize = 16 * ROWS;
+/// Columns that are copied side by side.
+const COPIED: usize = 8;
+
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Line([u8; 64]);
+
+thread_local! {
+    static PANELS: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `work` with `len` elements that this thread keeps for panels.
+fn with_panels<T: Real>(len: usize, work: impl FnOnce(&mut [T])) {
+    PANELS.with_borrow_mut(|lines| {
+        let needed = (len * size_of::<T>()).div_ceil(64);
+        if lines.len() < needed {
+            lines.resize(needed, Line::zeroed());
+        }
+        work(&mut bytemuck::cast_slice_mut(&mut lines[..needed])[..len]);
+    });
+}
+
+/// c = or += a [rows, k] b [k, columns]
+pub fn gemm<T: Real>(c: &mut Tile<T>, k: usize, add: bool, a: Matrix<T>, b: Matrix<T>) {
+    let depth = DEPTH.min(k);
+    let b_len = c.columns.div_ceil(COLUMNS) * COLUMNS * depth;
+    let a_len = BLOCK_ROWS.min(c.rows.next_multiple_of(ROWS)) * depth;
+    with_panels(b_len + a_len, |panels| {
+        let (b_panels, a_panels) = panels.split_at_mut(b_len);
+        vectorised(Product { c, k, add, a, b, a_panels, b_panels });
+    });
+}
+
+struct Product<'a, 'b, T> {
+    c: &'a mut Tile<'b, T>,
+    k: usize,
+    add: bool,
+    a: Matrix<'a, T>,
+    b: Matrix<'a, T>,
+    a_panels: &'a mut [T],
+    b_panels: &'a mut [T],
+}
+
+impl<T: Real> Vectorised for Product<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let (rows, columns) = (self.c.rows, self.c.columns);
+        for first in (0..self.k).step_by(DEPTH) {
+            let depth = DEPTH.min(self.k - first);
+            let add = self.add || first > 0;
+            let b_panels = &mut self.b_panels[..columns.div_ceil(COLUMNS) * COLUMNS * depth];
+            pack::<T, COLUMNS>(b_panels, self.b.from(first, 0).turned(), columns, depth);
+            for row in (0..rows).step_by(BLOCK_ROWS) {
+                let count = BLOCK_ROWS.min(rows - row);
+                let a_panels = &mut self.a_panels[..count.div_ceil(ROWS) * ROWS * depth];
+                pack::<T, ROWS>(a_panels, self.a.from(row, first), count, depth);
+                for (j, b) in b_panels.chunks_exact(COLUMNS * depth).enumerate() {
+                    for (i, a) in a_panels.chunks_exact(ROWS * depth).enumerate() {
+                        let sums = products::<T, FMA>(a, b);
+                        store(self.c, add, row + i * ROWS, j * COLUMNS, &sums);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packs x [count, depth] into panels of W rows, each [depth, W], the last filled up with zeros.
+#[inline(always)]
+fn pack<T: Real, const W: usize>(panels: &mut [T], x: Matrix<T>, count: usize, depth: usize) {
+    let whole = count / W;
+    let (panels, last) = panels.split_at_mut(whole * W * depth);
+    if x.row_stride == 1 {
+        pack_columns::<T, W>(panels, x, whole, depth);
+    } else {
+        for (p, panel) in panels.chunks_exact_mut(W * depth).enumerate() {
+            pack_rows(panel.as_chunks_mut::<W>().0, x.from(p * W, 0));
+        }
+    }
+    if !last.is_empty() {
+        pack_last::<T, W>(last, x.from(whole * W, 0), count - whole * W);
+    }
+}
+
+/// Copies columns that each stand together in memory into `count` panels, a few columns at a time so that reads run on.
+#[inline(always)]
+fn pack_columns<T: Real, const W: usize>(panels: &mut [T], x: Matrix<T>, count: usize, depth: usize) {
+    for first in (0..depth).step_by(COPIED) {
+        let end = depth.min(first + COPIED);
+        for p in 0..count {
+            let panel = panels[p * W * depth..][first * W..end * W].as_chunks_mut::<W>().0;
+            for (k, lanes) in panel.iter_mut().enumerate() {
+                lanes.copy_from_slice(&x.data[(first + k) * x.column_stride + p * W..][..W]);
+            }
+        }
+    }
+}
+
+/// Packs fewer than W rows into one panel.
+#[inline(always)]
+fn pack_last<T: Real, const W: usize>(panel: &mut [T], x: Matrix<T>, count: usize) {
+    for (k, lanes) in panel.as_chunks_mut::<W>().0.iter_mut().enumerate() {
+        *lanes = [T::ZERO; W];
+        for (i, lane) in lanes[..count].iter_mut().enumerate() {
+            *lane = x.data[i * x.row_stride + k * x.column_stride];
+        }
+    }
+}
+
+/// Turns W rows into a panel [depth, W].
+#[inline(always)]
+fn pack_rows<T: Real, const W: usize>(panel: &mut [[T; W]], x: Matrix<T>) {
+    if x.column_stride != 1 {
+        return pack_last::<T, W>(panel.as_flattened_mut(), x, W);
+    }
+    let depth = panel.len();
+    let rows: [&[T]; W] = std::array::from_fn(|i| &x.data[i * x.row_stride..][..depth]);
+    for (k, lanes) in panel.iter_mut().enumerate() {
+        for i in 0..W {
+            lanes[i] = rows[i][k];
+        }
+    }
+}
+
+/// sums[i][j] = sum_k a[k][i] b[k][j]
+#[inline(always)]
+fn products<T: Real, const FMA: bool>(a: &[T], b: &[T]) -> [[T; COLUMNS]; ROWS] {
+    let mut sums = [[T::ZERO; COLUMNS]; ROWS];
+    for (a, b) in a.as_chunks::<ROWS>().0.iter().zip(b.as_chunks::<COLUMNS>().0) {
+        for i in 0..ROWS {
+            for j in 0..COLUMNS {
+                sums[i][j] = multiply_add::<T, FMA>(a[i], b[j], sums[i][j]);
+            }
+        }
+    }
+    sums
+}
+
+/// Stores the part of a register tile that lies inside c.
+#[inline(always)]
+fn store<T: Real>(c: &mut Tile<T>, add: bool, row: usize, column: usize, sums: &[[T; COLUMNS]; ROWS]) {
+    let width = COLUMNS.min(c.columns - column);
+    for (i, sums) in sums.iter().enumerate().take(c.rows - row) {
+        let c = &mut c.row(row + i)[column..column + width];
+        match (c.as_chunks_mut::<COLUMNS>().0, add) {
+            ([c], true) => (0..COLUMNS).for_each(|j| c[j] += sums[j]),
+            ([c], false) => *c = *sums,
+            (_, true) => c.iter_mut().zip(sums).for_each(|(c, sum)| *c += *sum),
+            (_, false) => c.copy_from_slice(&sums[..width]),
+        }
+    }
+}

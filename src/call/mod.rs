@@ -1,0 +1,107 @@
+//! Everything a backend can be asked to do, as plain data: one [`Kind`] per kernel, dims by value.
+//!
+//! A [`Call`] is a kind plus the regions it reads and writes, in the order that the kind's comment gives. Ops emit calls,
+//! backends run them, and the planner reorders, verifies and prints them without knowing what they compute.
+//!
+//! Letters, fixed once: S weight sample, N batch row, C channel in, O channel (or unit) out, H W height and width,
+//! K kernel side, I unit in; x w b y are input, weight, bias, output and dx dw db dy their gradients.
+
+mod dims;
+mod function;
+mod kind;
+mod schedule;
+mod state;
+
+pub use dims::*;
+pub use function::{Optimizer, Unary};
+pub use kind::Kind;
+pub use schedule::{Schedule, StepScalars};
+pub use state::{metric, scalar, word};
+
+/// Element type of a buffer. `Real` is f32 in training and f64 in gradient checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dtype {
+    Real,
+    F64,
+    U32,
+    U8,
+}
+
+/// Which of the two memory regions a buffer lives in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    /// Parameters, optimiser state, data sets, step words: shared by all plans and kept between steps.
+    Persistent,
+    /// One plan's activations, gradients and scratch: dead after the step.
+    Workspace,
+}
+
+/// A buffer of the persistent [`Store`](crate::graph::Store) or of one plan's workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId {
+    pub place: Place,
+    pub index: usize,
+}
+
+/// `count` blocks of `len` elements, `stride` elements apart, from `offset` in a buffer.
+///
+/// A contiguous tensor is one block. One weight tensor inside generated vectors [S, D] is S blocks, D apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Region {
+    pub buffer: BufferId,
+    pub offset: usize,
+    pub count: usize,
+    pub len: usize,
+    pub stride: usize,
+}
+
+impl Region {
+    /// One contiguous block of `len` elements from `offset`.
+    pub fn contiguous(buffer: BufferId, offset: usize, len: usize) -> Self {
+        Self { buffer, offset, count: 1, len, stride: len }
+    }
+
+    /// Number of elements in all blocks.
+    pub fn elements(&self) -> usize {
+        self.count * self.len
+    }
+
+    /// Elements from the first of the first block to the last of the last.
+    pub fn span(&self) -> usize {
+        (self.count - 1) * self.stride + self.len
+    }
+
+    /// True when the blocks follow each other without a gap.
+    pub fn is_contiguous(&self) -> bool {
+        self.count == 1 || self.stride == self.len
+    }
+
+    /// Half-open intervals of elements, one per block (one in all when contiguous).
+    pub fn intervals(&self) -> impl Iterator<Item = (usize, usize)> {
+        let joined = self.is_contiguous();
+        let (count, len) = if joined { (1, self.elements()) } else { (self.count, self.len) };
+        let (offset, stride) = (self.offset, self.stride);
+        (0..count).map(move |block| (offset + block * stride, offset + block * stride + len))
+    }
+}
+
+/// How a call treats what stands in a region that it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Write {
+    /// Overwrites; the former content is not read.
+    Set,
+    /// Adds to the former content.
+    Add,
+    /// Reads the former content and replaces it (optimisers, counters).
+    Update,
+}
+
+/// One unit of work of a plan.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub kind: Kind,
+    /// Which node of the graph asked for it, for messages and profiles.
+    pub label: String,
+    pub reads: Vec<Region>,
+    pub writes: Vec<(Region, Write)>,
+}

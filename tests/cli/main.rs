@@ -1,0 +1,7 @@
+//! The real binary through its command line.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod errors;
+mod resume;
+mod runs;
