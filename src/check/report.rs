@@ -28,7 +28,7 @@ pub struct Row {
     pub index: usize,
     /// Elements compared.
     pub checked: usize,
-    /// Elements left out because every step straddles a kink.
+    /// Elements left out because every step straddles a kink, or is too small to be resolved.
     pub skipped: usize,
     /// Gradient and finite difference of the worst element.
     pub got: f64,
@@ -84,7 +84,7 @@ impl Comparison<'_> {
             largest: self.largest,
             fusion: self.fusion(got),
         };
-        let floor = (ARGUMENT_FLOOR * self.largest).max(CASE_FLOOR * self.case_largest).max(NOISE_FLOOR * self.scale);
+        let floor = floor(self.largest, self.case_largest, self.scale);
         for &(index, expected) in self.expected {
             let Some(expected) = expected else { continue };
             row.checked += 1;
@@ -105,6 +105,12 @@ impl Comparison<'_> {
         let pairs = got.iter().skip(1).flat_map(|other| other.iter().zip(got[0]));
         pairs.map(|(a, b)| ratio((a - b).abs(), scale)).fold(0.0, f64::max)
     }
+}
+
+/// What errors are measured against at least: `largest` and `case_largest` are derivatives, `scale` the sum of the terms of
+/// the output.
+pub(super) fn floor(largest: f64, case_largest: f64, scale: f64) -> f64 {
+    (ARGUMENT_FLOOR * largest).max(CASE_FLOOR * case_largest).max(NOISE_FLOOR * scale)
 }
 
 fn relative(got: f64, expected: f64, floor: f64) -> f64 {
