@@ -81,7 +81,7 @@ impl Config {
             prior_scale: options.prior_scale.unwrap_or(1.0),
             anneal: options.anneal.unwrap_or(match paper {
                 true => Anneal(5.0, 15.0),
-                false => Anneal(epochs as f32 * 0.25, epochs as f32 * 1.5),
+                false => Anneal(epochs as f32 * 0.5, epochs as f32 * 1.5),
             }),
             mc: options.mc.unwrap_or(false),
             samples: options.samples.unwrap_or(5),
