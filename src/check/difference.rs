@@ -6,7 +6,7 @@ use crate::call::Region;
 use crate::plan::Plan;
 
 /// Steps to try, largest first: powers of two, so that `x + step` is exact.
-const STEPS: [f64; 4] = [1.0 / 1024.0, 1.0 / 8192.0, 1.0 / 65536.0, 1.0 / 1_048_576.0];
+const STEPS: [f64; 5] = [1.0 / 1024.0, 1.0 / 8192.0, 1.0 / 65536.0, 1.0 / 262_144.0, 1.0 / 1_048_576.0];
 
 /// Two steps agree when their differences do to this part of the difference itself.
 const AGREEMENT: f64 = 1e-9;
@@ -20,6 +20,13 @@ pub struct Function<'a> {
     pub plan: &'a Plan,
     pub output: Region,
     pub seeds: &'a [f64],
+}
+
+/// A derivative, and about how far rounding may have moved it.
+#[derive(Clone, Copy, Debug)]
+pub struct Derivative {
+    pub value: f64,
+    pub noise: f64,
 }
 
 /// The output at a point, and which branches (`branches`) led to it.
@@ -39,26 +46,27 @@ impl Function<'_> {
     /// Derivative by one element, or `None` when every step straddles a kink: the branches taken differ from those of the
     /// point itself. Fourth-order central differences (8 (f(h) - f(-h)) - (f(2h) - f(-2h))) / 12h; of all neighbouring
     /// steps the two that agree best, noise allowed for, decide, which leaves nothing to the gradient under test.
-    pub fn derivative(&mut self, element: Region, scale: f64) -> Option<f64> {
+    pub fn derivative(&mut self, element: Region, scale: f64) -> Option<Derivative> {
         let branches = self.at(element, 0.0).branches;
-        let mut previous: Option<f64> = None;
-        let mut best: Option<(f64, f64)> = None;
+        let mut previous: Option<Derivative> = None;
+        let mut best: Option<(f64, Derivative)> = None;
         for step in STEPS {
             let Some(value) = self.central(element, step, branches) else {
                 previous = None;
                 continue;
             };
             let noise = ROUNDING * scale / step;
-            let gap = previous.map_or(f64::MAX, |previous| (value - previous).abs());
+            let gap = previous.map_or(f64::MAX, |previous| (value - previous.value).abs());
+            let found = Derivative { value, noise };
             // Where rounding explains the gap the larger step is the better one.
-            let better = previous.filter(|_| gap <= noise).unwrap_or(value);
+            let better = previous.filter(|_| gap <= noise).unwrap_or(found);
             if best.is_none_or(|best| gap.max(noise) < best.0) {
                 best = Some((gap.max(noise), better));
             }
             if gap <= noise.max(AGREEMENT * value.abs()) {
                 break;
             }
-            previous = Some(value);
+            previous = Some(found);
         }
         best.map(|best| best.1)
     }

@@ -1,8 +1,8 @@
 //! A case made ready: its plans, its values, and the derivatives that finite differences expect.
 
 use super::case::{Built, Case, Constant, chosen, seeds, start};
-use super::difference::Function;
-use super::report::{Comparison, Row};
+use super::difference::{Derivative, Function};
+use super::report::{Comparison, Row, floor};
 use crate::Result;
 use crate::backend::cpu::Cpu;
 use crate::call::{Dtype, Region, word};
@@ -33,12 +33,32 @@ pub(super) struct Argument {
     pub expected: Vec<(usize, Option<f64>)>,
 }
 
+/// Most noise of a derivative that is compared, in parts of what its error is measured against. The noise is an upper
+/// estimate, several times what is seen.
+const RESOLUTION: f64 = 2e-6;
+
+/// Draws of a case's values before an argument that has no point to compare is let be.
+const DRAWS: u64 = 4;
+
 impl Prepared {
-    /// Builds the plans of a case and takes its differences.
+    /// Builds the plans of a case and takes its differences. Values of which some argument has only points on a kink are
+    /// drawn again, a few times.
     ///
     /// # Errors
     /// When the case's graph or plans cannot be built.
     pub fn new(case: &Case, seed: u64) -> Result<Self> {
+        let mut prepared = Self::draw(case, seed)?;
+        for again in 1..DRAWS {
+            let complete = prepared.arguments.iter().all(|argument| argument.expected.iter().any(|e| e.1.is_some()));
+            if complete || case.limit == 0 {
+                break;
+            }
+            prepared = Self::draw(case, seed.wrapping_add(again << 32))?;
+        }
+        Ok(prepared)
+    }
+
+    fn draw(case: &Case, seed: u64) -> Result<Self> {
         let mut store = Store::new();
         let mut graph = Graph::new(&mut store);
         let built = (case.build)(&mut graph)?;
@@ -63,10 +83,10 @@ impl Prepared {
             let element =
                 |index: usize| Region::contiguous(parameter.region.buffer, parameter.region.offset + index, 1);
             let indices = chosen(seed, &parameter.name, parameter.region.len, case.limit);
-            let expected = indices.iter().map(|&index| (index, function.derivative(element(index), scale))).collect();
-            Argument { name: parameter.name.clone(), expected }
+            let derivatives = indices.iter().map(|&index| (index, function.derivative(element(index), scale)));
+            (parameter.name.clone(), derivatives.collect())
         });
-        let arguments = arguments.collect();
+        let arguments = resolved(arguments.collect(), scale);
         Ok(Self { op: case.op.clone(), name: case.name.clone(), plans, store, values, scale, arguments })
     }
 
@@ -122,6 +142,21 @@ impl Argument {
     fn largest(&self) -> f64 {
         self.expected.iter().filter_map(|(_, expected)| *expected).fold(0.0, |largest, d| largest.max(d.abs()))
     }
+}
+
+/// Leaves out derivatives that rounding moves by more than they are compared to: near a kink only steps are left that are
+/// too small for them.
+fn resolved(arguments: Vec<(String, Vec<(usize, Option<Derivative>)>)>, scale: f64) -> Vec<Argument> {
+    let size = |derivative: &Option<Derivative>| derivative.map_or(0.0, |d| d.value.abs());
+    let largest = |all: &[(usize, Option<Derivative>)]| all.iter().map(|(_, d)| size(d)).fold(0.0, f64::max);
+    let case_largest = arguments.iter().map(|(_, all)| largest(all)).fold(0.0, f64::max);
+    let argument = |(name, all): (String, Vec<(usize, Option<Derivative>)>)| {
+        let floor = floor(largest(&all), case_largest, scale);
+        let resolves = |d: &Derivative| d.noise <= RESOLUTION * d.value.abs().max(floor);
+        let expected = all.into_iter().map(|(index, d)| (index, d.filter(resolves).map(|d| d.value))).collect();
+        Argument { name, expected }
+    };
+    arguments.into_iter().map(argument).collect()
 }
 
 /// Prepares a case and compares its plans after `mutate` has had them, unfused and fused: a hook for tests that plant errors.

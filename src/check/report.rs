@@ -10,8 +10,10 @@ const ARGUMENT_FLOOR: f64 = 1e-3;
 const CASE_FLOOR: f64 = 1e-5;
 /// The same against the sum of the terms of the output, whose rounding the differences cannot see below.
 const NOISE_FLOOR: f64 = 1e-6;
-/// Most that fused and unfused gradients may differ, in parts of the argument's largest derivative.
+/// Most that fused and unfused gradients may differ, in parts of the argument's largest derivative, or
 const FUSION_TOLERANCE: f64 = 1e-12;
+/// of this part of the case's largest, for gradients that are zero but for rounding.
+const FUSION_FLOOR: f64 = 1e-2;
 
 /// One argument of one op or model.
 #[derive(Clone, Debug, Serialize)]
@@ -26,7 +28,7 @@ pub struct Row {
     pub index: usize,
     /// Elements compared.
     pub checked: usize,
-    /// Elements left out because every step straddles a kink.
+    /// Elements left out because every step straddles a kink, or is too small to be resolved.
     pub skipped: usize,
     /// Gradient and finite difference of the worst element.
     pub got: f64,
@@ -35,7 +37,8 @@ pub struct Row {
     pub case: String,
     /// Largest expected derivative of the argument.
     pub largest: f64,
-    /// Largest difference between the gradients of the fused and the unfused plan, in parts of `largest`.
+    /// Largest difference between the gradients of the fused and the unfused plan, in parts of `largest` (at least 1% of
+    /// the case's largest).
     pub fusion: f64,
 }
 
@@ -81,7 +84,7 @@ impl Comparison<'_> {
             largest: self.largest,
             fusion: self.fusion(got),
         };
-        let floor = (ARGUMENT_FLOOR * self.largest).max(CASE_FLOOR * self.case_largest).max(NOISE_FLOOR * self.scale);
+        let floor = floor(self.largest, self.case_largest, self.scale);
         for &(index, expected) in self.expected {
             let Some(expected) = expected else { continue };
             row.checked += 1;
@@ -98,10 +101,16 @@ impl Comparison<'_> {
 
     /// Largest difference between all plans' gradients and the first's.
     fn fusion(&self, got: &[&[f64]]) -> f64 {
-        let scale = self.largest.max(CASE_FLOOR * self.case_largest);
+        let scale = self.largest.max(FUSION_FLOOR * self.case_largest);
         let pairs = got.iter().skip(1).flat_map(|other| other.iter().zip(got[0]));
         pairs.map(|(a, b)| ratio((a - b).abs(), scale)).fold(0.0, f64::max)
     }
+}
+
+/// What errors are measured against at least: `largest` and `case_largest` are derivatives, `scale` the sum of the terms of
+/// the output.
+pub(super) fn floor(largest: f64, case_largest: f64, scale: f64) -> f64 {
+    (ARGUMENT_FLOOR * largest).max(CASE_FLOOR * case_largest).max(NOISE_FLOOR * scale)
 }
 
 fn relative(got: f64, expected: f64, floor: f64) -> f64 {
