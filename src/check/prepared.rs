@@ -144,9 +144,12 @@ impl Argument {
     }
 }
 
+/// Name of an argument, and the derivative by each element chosen (`None` at a kink).
+type Differences = (String, Vec<(usize, Option<Derivative>)>);
+
 /// Leaves out derivatives that rounding moves by more than they are compared to: near a kink only steps are left that are
 /// too small for them.
-fn resolved(arguments: Vec<(String, Vec<(usize, Option<Derivative>)>)>, scale: f64) -> Vec<Argument> {
+fn resolved(arguments: Vec<Differences>, scale: f64) -> Vec<Argument> {
     let size = |derivative: &Option<Derivative>| derivative.map_or(0.0, |d| d.value.abs());
     let largest = |all: &[(usize, Option<Derivative>)]| all.iter().map(|(_, d)| size(d)).fold(0.0, f64::max);
     let case_largest = arguments.iter().map(|(_, all)| largest(all)).fold(0.0, f64::max);

@@ -27,7 +27,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Train a network, evaluate it, leave a run folder.
-    Train(train::Args),
+    Train(Box<train::Args>),
     /// Evaluate a run: accuracy, calibration, uncertainty in and out of distribution.
     Eval(eval::Args),
     /// Draw posterior weight samples of a run into a file.
@@ -79,7 +79,7 @@ impl Machine {
 /// Parses the command line and runs the subcommand.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Train(args) => train::run(args),
+        Command::Train(args) => train::run(*args),
         Command::Eval(args) => eval::run(args),
         Command::Sample(args) => sample::run(args),
         Command::Profile(args) => profile::run(args),

@@ -76,7 +76,7 @@ mod tests {
             let (start, end) = (probe.0, probe.0 + probe.1);
             prop_assert_eq!(set.contains(start, end), bitmap[start..end].iter().all(|&bit| bit));
             prop_assert_eq!(set.touches(start, end), bitmap[start..end].iter().any(|&bit| bit));
-            let mut gaps = vec![false; 80];
+            let mut gaps = [false; 80];
             for (s, e) in set.gaps(start, end) {
                 prop_assert!(s < e && s >= start && e <= end);
                 gaps[s..e].fill(true);

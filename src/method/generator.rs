@@ -77,7 +77,7 @@ pub fn shared_slices(total: usize) -> (usize, usize) {
     let root = (total as f64).sqrt();
     let wanted = ((root / 5.0).round() as usize).max(1);
     let range = (root / 6.0).ceil().max(1.0) as usize..=(root / 2.5).ceil().max(1.0) as usize;
-    let divisor = range.filter(|slices| total % slices == 0).min_by_key(|slices| slices.abs_diff(wanted));
+    let divisor = range.filter(|slices| total.is_multiple_of(*slices)).min_by_key(|slices| slices.abs_diff(wanted));
     let slices = divisor.unwrap_or(wanted);
     (slices, total.div_ceil(slices))
 }

@@ -37,7 +37,8 @@ impl LeNet {
 
     /// Elements of an image after both convolutions and pools.
     fn features(&self) -> usize {
-        let side = |pixels: usize| ((pixels - KERNEL + 1) / 2 - KERNEL + 1) / 2;
+        let pooled = |pixels: usize| (pixels + 1 - KERNEL) / 2;
+        let side = |pixels: usize| pooled(pooled(pixels));
         self.filters[1] * side(self.height) * side(self.width)
     }
 }
