@@ -36,7 +36,7 @@ pub enum Place {
     Workspace,
 }
 
-/// A buffer of the persistent [`Store`](crate::graph::Store) or of one plan's workspace.
+/// A buffer of the persistent store or of one plan's workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId {
     pub place: Place,

@@ -144,16 +144,16 @@ impl Argument {
     }
 }
 
-/// Name of an argument, and the derivative by each element chosen (`None` at a kink).
-type Differences = (String, Vec<(usize, Option<Derivative>)>);
+/// Indices of an argument with the differences found there.
+type Differences = Vec<(usize, Option<Derivative>)>;
 
 /// Leaves out derivatives that rounding moves by more than they are compared to: near a kink only steps are left that are
 /// too small for them.
-fn resolved(arguments: Vec<Differences>, scale: f64) -> Vec<Argument> {
+fn resolved(arguments: Vec<(String, Differences)>, scale: f64) -> Vec<Argument> {
     let size = |derivative: &Option<Derivative>| derivative.map_or(0.0, |d| d.value.abs());
     let largest = |all: &[(usize, Option<Derivative>)]| all.iter().map(|(_, d)| size(d)).fold(0.0, f64::max);
     let case_largest = arguments.iter().map(|(_, all)| largest(all)).fold(0.0, f64::max);
-    let argument = |(name, all): (String, Vec<(usize, Option<Derivative>)>)| {
+    let argument = |(name, all): (String, Differences)| {
         let floor = floor(largest(&all), case_largest, scale);
         let resolves = |d: &Derivative| d.noise <= RESOLUTION * d.value.abs().max(floor);
         let expected = all.into_iter().map(|(index, d)| (index, d.filter(resolves).map(|d| d.value))).collect();

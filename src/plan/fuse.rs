@@ -1,5 +1,5 @@
 //! Fusions, as rewrites of nodes before any call is emitted, so that forward and reverse stay one rule:
-//! linear + activation, conv2d + activation, conv2d + bias + ReLU + 2x2 max pool (in either order of the last two).
+//! linear + activation, conv2d + activation, conv2d + bias + ReLU + 2x2 max pool.
 
 use crate::call::{Conv2dDims, Dtype, Pool2dDims, Unary};
 use crate::graph::{Graph, Node, Op, Source, Tensor, TensorId};
