@@ -112,6 +112,6 @@ mod tests {
             assert_eq!(schedule.at(step).anneal, anneal, "step {step}");
         }
         let jump = Schedule { anneal_start_step: 10, ..constant() };
-        assert_eq!((jump.at(9).anneal, jump.at(10).anneal), (0.0, 1.0));
+        assert_eq!((jump.at(10).anneal, jump.at(11).anneal), (0.0, 1.0));
     }
 }

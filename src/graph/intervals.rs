@@ -33,7 +33,7 @@ impl Intervals {
 
     /// True when some element of [start, end) is in the set.
     pub fn touches(&self, start: usize, end: usize) -> bool {
-        self.0.iter().any(|&(s, e)| s < end && start < e)
+        start < end && self.0.iter().any(|&(s, e)| s < end && start < e)
     }
 
     /// The parts of [start, end) that are not in the set.

@@ -6,7 +6,7 @@
 use super::Real;
 use super::lanes::{Vectorised, multiply_add, vectorised};
 use super::matmul::{Matrix, Tile};
-use bytemuck::{Pod, Zeroable};
+use super::memory::{Line, with_lines};
 use std::cell::RefCell;
 
 /// Rows and columns of the register tile: 6 x 2 registers of 8 f32 hold sums, 3 the operands.
@@ -19,23 +19,13 @@ const BLOCK_ROWS: usize = 16 * ROWS;
 /// Columns that are copied side by side.
 const COPIED: usize = 8;
 
-#[repr(C, align(64))]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Line([u8; 64]);
-
 thread_local! {
     static PANELS: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `work` with `len` elements that this thread keeps for panels.
 fn with_panels<T: Real>(len: usize, work: impl FnOnce(&mut [T])) {
-    PANELS.with_borrow_mut(|lines| {
-        let needed = (len * size_of::<T>()).div_ceil(64);
-        if lines.len() < needed {
-            lines.resize(needed, Line::zeroed());
-        }
-        work(&mut bytemuck::cast_slice_mut(&mut lines[..needed])[..len]);
-    });
+    PANELS.with(|lines| with_lines(lines, len, work));
 }
 
 /// c = or += a [rows, k] b [k, columns]

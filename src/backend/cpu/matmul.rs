@@ -49,7 +49,6 @@ impl<'a, T> Matrix<'a, T> {
 }
 
 /// c [m, n] (row-major, rows `c_stride` apart) = or += a [m, k] b [k, n], on the calling thread.
-#[allow(dead_code)]
 pub fn gemm<T: Real>(
     (m, n, k): (usize, usize, usize),
     c: &mut [T],

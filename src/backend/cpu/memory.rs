@@ -232,22 +232,27 @@ impl<'a, T: Real> Io<'a, T> {
     }
 }
 
+/// A cache line: memory that threads keep starts on one.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, bytemuck::Zeroable, bytemuck::Pod)]
-struct Line([u8; ALIGNMENT]);
+pub struct Line([u8; ALIGNMENT]);
 
 thread_local! {
     static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `work` with `len` elements of this thread's scratch, content undefined. The scratch grows on first use and is kept,
-/// so that a step allocates nothing. Not for nested use: `work` must not start parallel work or ask for scratch again.
+/// Runs `work` with `len` elements of this thread's scratch, content undefined. Not for nested use: `work` must not start
+/// parallel work or ask for scratch again.
 pub fn with_scratch<E: Pod, R>(len: usize, work: impl FnOnce(&mut [E]) -> R) -> R {
-    SCRATCH.with_borrow_mut(|lines| {
-        let needed = (len * std::mem::size_of::<E>()).div_ceil(ALIGNMENT);
-        if lines.len() < needed {
-            lines.resize(needed, bytemuck::Zeroable::zeroed());
-        }
-        work(&mut bytemuck::cast_slice_mut(&mut lines[..needed])[..len])
-    })
+    SCRATCH.with(|lines| with_lines(lines, len, work))
+}
+
+/// Runs `work` with `len` elements of memory that a thread keeps: it grows on first use, so that a step allocates nothing.
+pub fn with_lines<E: Pod, R>(lines: &RefCell<Vec<Line>>, len: usize, work: impl FnOnce(&mut [E]) -> R) -> R {
+    let mut lines = lines.borrow_mut();
+    let needed = (len * std::mem::size_of::<E>()).div_ceil(ALIGNMENT);
+    if lines.len() < needed {
+        lines.resize(needed, bytemuck::Zeroable::zeroed());
+    }
+    work(&mut bytemuck::cast_slice_mut(&mut lines[..needed])[..len])
 }
