@@ -14,9 +14,6 @@ pub fn peak_resident() -> Option<usize> {
 pub fn vector_instructions() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            return "avx512";
-        }
         if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
             return "avx2+fma";
         }

@@ -58,8 +58,9 @@ pub fn run(args: Args) -> Result<()> {
             print("synthetic      rendered by the program, no download; out of distribution: letters\n");
             for name in fetch::NAMES {
                 let source = fetch::find(name)?;
-                let here = if folder.join(source.folder).is_dir() { "folder is there" } else { "bbh data fetch it" };
-                print(&format!("{name:<14} {}/ ({here})\n", source.folder));
+                let there = folder.join(source.folder).is_dir();
+                let state = if there { "there".into() } else { format!("missing: bbh data fetch {name}") };
+                print(&format!("{name:<14} {}/ ({state})\n", source.folder));
             }
         }
     }

@@ -71,88 +71,93 @@ impl std::str::FromStr for Anneal {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Options {
-    /// Data set: mnist, fashion-mnist, synthetic, or a folder with the four IDX files.
+    /// Data set: mnist, fashion-mnist, synthetic (default), or a folder with the four IDX files.
     #[arg(value_name = "DATA")]
     pub data: Option<String>,
     /// Set of defaults.
     #[arg(long, value_enum)]
     pub preset: Option<Preset>,
-    /// Where the weights come from.
+    /// Where the weights come from. Default: bbh.
     #[arg(long, value_enum)]
     pub method: Option<MethodKind>,
-    /// Main network.
+    /// Main network. Default: lenet.
     #[arg(long, value_enum)]
     pub model: Option<ModelKind>,
-    /// Hidden units of the main network, for --model mlp.
+    /// Hidden units of the main network, for --model mlp. Default: 400,400.
     #[arg(long, value_delimiter = ',', value_name = "UNITS")]
     pub mlp_units: Option<Vec<usize>>,
-    /// How the generators divide the weights among themselves.
+    /// How the generators divide the weights among themselves. Default: shared (paper: layer-wise).
     #[arg(long, value_enum)]
     pub generator: Option<GeneratorKind>,
-    /// Dimension of the generators' noise.
+    /// Dimension of the generators' noise. Default: 8.
     #[arg(long, value_name = "K")]
     pub noise_dim: Option<usize>,
-    /// One noise for all generators, or one for each.
+    /// One noise for all generators, or one for each. Default: aligned.
     #[arg(long, value_enum)]
     pub noise: Option<NoiseKind>,
     /// Subtract the mean over the samples from the generated weights (shared generator).
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub zero_mean: Option<bool>,
-    /// Estimate of the divergence from the prior.
+    /// Estimate of the divergence from the prior. Default: full.
     #[arg(long, value_enum)]
     pub kl: Option<KlKind>,
-    /// Standard deviation of the prior (MAP: 1 / strength of the weight decay).
+    /// Standard deviation of the prior (MAP: 1 / strength of the weight decay). Default: 1.
     #[arg(long, value_name = "SCALE")]
     pub prior_scale: Option<f32>,
-    /// The KL's factor is 0 up to epoch START, then rises to 1 over LENGTH epochs.
+    /// The KL's factor is 0 up to epoch START, then rises to 1 over LENGTH epochs. Default: half and one and a half times
+    /// --epochs (paper: 5,15).
     #[arg(long, value_name = "START,LENGTH")]
     pub anneal: Option<Anneal>,
     /// All samples in the likelihood, not the first alone.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub mc: Option<bool>,
-    /// Weight samples of a training step.
+    /// Weight samples of a training step. Default: 5.
     #[arg(long, value_name = "S")]
     pub samples: Option<usize>,
-    /// Hidden units of the generators.
+    /// Hidden units of the generators. Default: 64,256,512.
     #[arg(long, value_delimiter = ',', value_name = "UNITS")]
     pub hidden_units: Option<Vec<usize>>,
-    /// How the generators start.
+    /// How the generators start. Default: hyperfan-in (paper: glorot).
     #[arg(long, value_enum)]
     pub init: Option<InitKind>,
+    /// Default: adam (paper, bbh: rmsprop).
     #[arg(long, value_enum)]
     pub optimizer: Option<OptimizerKind>,
-    /// Learning rate.
+    /// Learning rate. Default: 2e-3, for sliced and layer-wise generators 1e-3 (paper: bbh 1e-4, map 1e-3).
     #[arg(long)]
     pub lr: Option<f32>,
-    /// Steps over which the learning rate rises from 0.
+    /// Steps over which the learning rate rises from 0. Default: 100 (paper: 0).
     #[arg(long, value_name = "STEPS")]
     pub warmup: Option<u32>,
-    /// How the learning rate falls after the warm-up.
+    /// How the learning rate falls after the warm-up. Default: cosine (paper: constant).
     #[arg(long, value_enum)]
     pub decay: Option<DecayKind>,
     /// Clip each element of the gradients to [-BOUND, BOUND] (gradients are then stored).
     #[arg(long, value_name = "BOUND")]
     pub clip: Option<f32>,
-    /// Images of a step.
+    /// Images of a step. Default: 100.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
+    /// Passes over the training images. Default: 10, synthetic 5 (paper: 100).
     #[arg(long)]
     pub epochs: Option<usize>,
+    /// Seed of initial values, noise and shuffles. Default: 0.
     #[arg(long)]
     pub seed: Option<u64>,
     /// Train on the first LIMIT images only.
     #[arg(long, value_name = "LIMIT")]
     pub train_limit: Option<usize>,
-    /// Share of the training images kept apart for validation after each epoch.
+    /// Share of the training images kept apart for validation after each epoch. Default: 0.
     #[arg(long, value_name = "SHARE")]
     pub valid_fraction: Option<f64>,
     /// Stop after PATIENCE epochs without a better validation loss.
     #[arg(long, value_name = "PATIENCE")]
     pub early_stop: Option<usize>,
-    /// Posterior samples of the evaluation.
+    /// Posterior samples of the evaluation. Default: 100.
     #[arg(long, value_name = "T")]
     pub eval_samples: Option<usize>,
-    /// Out-of-distribution set of the evaluation, or none.
+    /// Out-of-distribution set of the evaluation, or none. Default: notmnist for mnist and fashion-mnist, letters for
+    /// synthetic, else uniform.
     #[arg(long, value_name = "SET")]
     pub ood: Option<String>,
 }
