@@ -1,8 +1,8 @@
 //! Training steps of the shipped engine: ms, GFLOP/s, GB/s, share of the ceilings measured in the same run.
 //!
-//! `cargo bench --bench step -- [CONFIG ...] [--repeats N] [--json]`; configurations as in `bbh profile`, `+mc` appended for
-//! all samples in the likelihood. With BBH_PEER="PYTHON SCRIPT" the peer script runs the same step in the same run, three times
-//! in turn with ours; it is called as `PYTHON SCRIPT ID --mode MODE ...` and prints one JSON line with "ms" and "rss_gib".
+//! `cargo bench --bench step -- [CONFIG ...] [--repeats N] [--turns N] [--json]`; configurations as in `bbh profile`, `+mc`
+//! appended for all samples in the likelihood. With BBH_PEER="PYTHON SCRIPT" the peer script runs the same step in turn with
+//! ours, in the same run; it is called as `PYTHON SCRIPT ID --mode MODE ...` and prints one JSON line with "ms" and "rss_gib".
 
 use bbh::profile::{self, Profile};
 use std::process::Command;
@@ -27,13 +27,11 @@ const STEPS: [(&str, &str, &[&[&str]]); 4] = [
     ),
 ];
 
-/// Turns in which ours and the peer's alternate.
-const TURNS: usize = 3;
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let repeats =
-        args.iter().position(|arg| arg == "--repeats").and_then(|at| args.get(at + 1)?.parse().ok()).unwrap_or(15);
+    let number =
+        |flag: &str| args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1)?.parse::<usize>().ok());
+    let (repeats, turns) = (number("--repeats").unwrap_or(15), number("--turns").unwrap_or(1));
     let json = args.iter().any(|arg| arg == "--json");
     let names: Vec<&String> = args.iter().filter(|arg| arg.starts_with("lenet-")).collect();
     let pool = rayon::ThreadPoolBuilder::new().build()?;
@@ -42,21 +40,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             names.iter().filter(|name| name.trim_end_matches("+mc") == config).map(|name| name.ends_with("+mc"));
         let chosen: Vec<bool> = if names.is_empty() { vec![false] } else { chosen.collect() };
         for mc in chosen {
-            let mut turns = Vec::new();
-            for _ in 0..if std::env::var_os("BBH_PEER").is_some() { TURNS } else { 1 } {
+            let mut times = Vec::new();
+            for _ in 0..turns.max(1) {
                 let profile = pool.install(|| profile::run(config, profile::named_config(config, mc)?, repeats))?;
                 show(&profile, json)?;
-                turns.push(profile.step_ms);
+                times.push(profile.step_ms);
                 if let Ok(command) = std::env::var("BBH_PEER") {
                     modes.iter().try_for_each(|mode| run_peer(&command, &peer_id(peer, mc), mode))?;
                 }
             }
-            turns.sort_by(f64::total_cmp);
+            times.sort_by(f64::total_cmp);
             println!(
                 "{config}{}: median of {} turns {:.2} ms",
                 if mc { "+mc" } else { "" },
-                turns.len(),
-                turns[turns.len() / 2]
+                times.len(),
+                times[times.len() / 2]
             );
         }
     }
