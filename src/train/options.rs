@@ -105,7 +105,7 @@ pub struct Options {
     #[arg(long, value_name = "SCALE")]
     pub prior_scale: Option<f32>,
     /// The KL's factor is 0 up to epoch START, then rises to 1 over LENGTH epochs. Default: half and one and a half times
-    /// --epochs (paper: 5,15).
+    /// --epochs, for synthetic half and six times (paper: 5,15).
     #[arg(long, value_name = "START,LENGTH")]
     pub anneal: Option<Anneal>,
     /// All samples in the likelihood, not the first alone.
@@ -138,7 +138,7 @@ pub struct Options {
     /// Images of a step. Default: 100.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Passes over the training images. Default: 10, synthetic 5 (paper: 100).
+    /// Passes over the training images. Default: 10, synthetic 6 (paper: 100).
     #[arg(long)]
     pub epochs: Option<usize>,
     /// Seed of initial values, noise and shuffles. Default: 0.
