@@ -40,7 +40,8 @@ impl Plan {
         text
     }
 
-    /// Bytes that a call reads and writes at least: every region once, updated or added-to ones twice.
+    /// Bytes that a call reads and writes at least: every region once, updated or added-to ones twice; of a data set only
+    /// the images of the batch.
     pub fn call_bytes(&self, store: &Store, call: &Call) -> usize {
         let size = |region: &Region| {
             let dtype = match region.buffer.place {
@@ -49,7 +50,10 @@ impl Plan {
             };
             region.elements() * self.workspace.element_bytes(dtype)
         };
-        let reads: usize = call.reads.iter().map(size).sum();
+        let reads: usize = match call.kind {
+            Kind::GatherBatch(d) => (d.batch * (d.pixels + 1)) as usize,
+            _ => call.reads.iter().map(size).sum(),
+        };
         let writes: usize =
             call.writes.iter().map(|(region, write)| size(region) * if *write == Write::Set { 1 } else { 2 }).sum();
         reads + writes
