@@ -2,7 +2,7 @@
 
 use super::progress::Display;
 use super::{Machine, json, print};
-use crate::data::{self, ImageSet, SyntheticConfig};
+use crate::data::{self, SyntheticConfig};
 use crate::eval::table;
 use crate::plan::bytes;
 use crate::train::config::Config;
@@ -112,7 +112,7 @@ pub fn load_sets(config: &Config, data_dir: Option<&Path>) -> Result<Sets> {
     let set = data::load(&config.data, data_dir, synthetic)?;
     let ood = match config.ood.as_str() {
         "none" => None,
-        name => load_ood(name, data_dir, &set.test, synthetic)?,
+        name => Some(data::load_ood(name, data_dir, &set.test, synthetic)?),
     };
     let train = set.train.take(config.train_limit.unwrap_or(usize::MAX));
     let (train, valid) = match config.valid_fraction {
@@ -123,16 +123,6 @@ pub fn load_sets(config: &Config, data_dir: Option<&Path>) -> Result<Sets> {
         return Err(Error::input("train-limit: expected at least 1 training image, found 0"));
     }
     Ok(Sets { train, valid: valid.filter(|set| !set.is_empty()), test: set.test, ood })
-}
-
-/// The out-of-distribution set; a default one that was never downloaded is replaced by uniform noise, and said so.
-fn load_ood(
-    name: &str,
-    data_dir: Option<&Path>,
-    test: &ImageSet,
-    synthetic: SyntheticConfig,
-) -> Result<Option<ImageSet>> {
-    data::load_ood(name, data_dir, test, synthetic).map(Some)
 }
 
 fn memory(planned: &Planned) -> String {
