@@ -227,7 +227,7 @@ fn default_anneal(epochs: f32, synthetic: bool) -> Anneal {
     Anneal(epochs * 0.5, epochs * if synthetic { 6.0 } else { 1.5 })
 }
 
-/// The learning rate that trains best in few epochs of MNIST, or the authors'.
+/// The best of a few learning rates tried for few epochs of MNIST, or the authors'.
 fn default_rate(paper: bool, method: MethodKind, generator: GeneratorKind) -> f32 {
     match (paper, method, generator) {
         (true, MethodKind::Map, _) => 1e-3,

@@ -45,7 +45,7 @@ pub enum DecayKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// What trains best here in few epochs.
+    /// Few epochs: fan-in start, Adam with warm-up and cosine decay.
     Default,
     /// The authors' settings: layer-wise generators, Glorot, RMSProp 1e-4 (MAP: Adam 1e-3), 100 epochs, annealing 5,15.
     Paper,

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Images of a prediction batch.
 const PREDICT_BATCH: usize = 100;
 
-/// Resident memory of the program itself, and what the allocator and packed operands take: measured, rounded up.
+/// Allowance for the program itself, threads' scratch and packed operands.
 const OVERHEAD_BYTES: usize = 96 << 20;
 
 /// The image sets of a run. `ood` and `valid` may be absent.

@@ -97,11 +97,6 @@ impl<T: Real> Cpu<T> {
         bytemuck::cast_slice_mut(&mut self.persistent.bytes_mut()[start..start + region.elements() * size_of::<E>()])
     }
 
-    /// Bytes of the persistent memory and of the workspace.
-    pub fn arena_bytes(&self) -> (usize, usize) {
-        (self.persistent.len(), self.workspace.len())
-    }
-
     fn place<E: Pod>(&self, workspace: &Layout, region: &Region) -> (&Arena, usize) {
         let (arena, layout) = match region.buffer.place {
             Place::Persistent => (&self.persistent, &self.layout),
