@@ -1,0 +1,85 @@
+// Functions of one tensor and of two, constants, sums. Regions hold `elements` in all; some are [S]-strided (kind.rs).
+#include "common.cuh"
+
+// df/dx * dy. `source` is y where the gradient follows from the output (RELU to EXP), else x.
+DEVICE float apply_gradient(Function f, float source, float dy) {
+    switch (f.code) {
+        case RELU: return source > 0.0f ? dy : 0.0f;
+        case LEAKY_RELU: return source > 0.0f ? dy : f.a * dy;
+        case TANH: return dy * (1.0f - source * source);
+        case SIGMOID: return dy * source * (1.0f - source);
+        case EXP: return dy * source;
+        case LOG: return divide(dy, source);
+        case AFFINE: return f.a * dy;
+        case SQUARE: return 2.0f * source * dy;
+        default: return dy;
+    }
+}
+
+// Reduction in two launches: block b of `half_squared_norm_partials` or `sum_partials` sums elements
+// [b * per_block, (b + 1) * per_block) in f64, then one block adds the partial sums in order.
+enum { SUM_THREADS = 256 };
+
+template <class Term> DEVICE void partial_sums(u32 elements, u32 per_block, double* partials, Term term) {
+    const u64 first = (u64)blockIdx.x * per_block;
+    const u64 end = minimum(first + per_block, (u64)elements);
+    double sum = 0.0;
+    for (u64 i = first + threadIdx.x; i < end; i += SUM_THREADS) sum += term((u32)i);
+    sum = block_sum<SUM_THREADS / 32>(sum);
+    if (threadIdx.x == 0) partials[blockIdx.x] = sum;
+}
+
+extern "C" __global__ void __launch_bounds__(256) unary(u32 elements, Function f, In<float> x, Out<float> y) {
+    each_element(elements, [&](u32 i) { y.put(i, apply(f, x.at(i))); });
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    unary_grad(u32 elements, Function f, In<float> source, In<float> dy, Out<float> dx) {
+    each_element(elements, [&](u32 i) { dx.put(i, apply_gradient(f, source.at(i), dy.at(i))); });
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    add(u32 elements, float beta, In<float> a, In<float> b, Out<float> y) {
+    each_element(elements, [&](u32 i) { y.put(i, fused_multiply_add(beta, b.at(i), a.at(i))); });
+}
+
+extern "C" __global__ void __launch_bounds__(256) multiply(u32 elements, In<float> a, In<float> b, Out<float> y) {
+    each_element(elements, [&](u32 i) { y.put(i, a.at(i) * b.at(i)); });
+}
+
+extern "C" __global__ void __launch_bounds__(256) scale(u32 elements, float factor, In<float> x, Out<float> y) {
+    each_element(elements, [&](u32 i) { y.put(i, factor * x.at(i)); });
+}
+
+extern "C" __global__ void __launch_bounds__(256)
+    scale_by_scalar(u32 elements, float factor, In<float> x, In<float> scalar, Out<float> y) {
+    const float product = factor * scalar.data[0];
+    each_element(elements, [&](u32 i) { y.put(i, product * x.at(i)); });
+}
+
+extern "C" __global__ void __launch_bounds__(256) fill(u32 elements, float value, Out<float> y) {
+    each_element(elements, [&](u32 i) { y.put(i, value); });
+}
+
+extern "C" __global__ void __launch_bounds__(256) sum_grad(u32 elements, In<float> dy, Out<float> dx) {
+    const float value = dy.data[0];
+    each_element(elements, [&](u32 i) { dx.put(i, value); });
+}
+
+extern "C" __global__ void __launch_bounds__(SUM_THREADS)
+    sum_partials(u32 elements, u32 per_block, In<float> x, double* partials) {
+    partial_sums(elements, per_block, partials, [&](u32 i) { return (double)x.at(i); });
+}
+
+extern "C" __global__ void __launch_bounds__(SUM_THREADS)
+    half_squared_norm_partials(u32 elements, u32 per_block, In<float> x, double* partials) {
+    partial_sums(elements, per_block, partials, [&](u32 i) { const double value = x.at(i); return 0.5 * value * value; });
+}
+
+// partials [count] -> y (1 element), their sum
+extern "C" __global__ void __launch_bounds__(SUM_THREADS) sum(u32 count, const double* partials, Out<float> y) {
+    double total = 0.0;
+    for (u32 i = threadIdx.x; i < count; i += SUM_THREADS) total += partials[i];
+    total = block_sum<SUM_THREADS / 32>(total);
+    if (threadIdx.x == 0) y.put(0, (float)total);
+}

@@ -1,0 +1,81 @@
+//! The CUDA backend: one file per op family, the same names as `ops`. A family's file turns a call into launches (kernel, grid,
+//! arguments); a [`Launcher`] carries them out. The kernels stand in kernels/.
+
+mod batch;
+mod bias;
+mod conv2d;
+mod conv2d_pool;
+mod device;
+mod elementwise;
+mod launch;
+mod linear;
+mod lowering;
+mod noise;
+mod optim;
+mod pairwise;
+mod per_weight_kl;
+mod pool2d;
+mod rank_update;
+mod samples;
+mod softmax;
+
+pub use device::Cuda;
+pub use launch::{Address, Arguments, Graph, Launch, Launcher};
+pub use lowering::{Addresses, Lowering, Math};
+
+use crate::call::Kind;
+
+/// Appends the launches of a call.
+pub fn lower(l: &mut Lowering) {
+    match &l.call.kind {
+        Kind::LinearForward(d, function) => linear::forward(l, d, *function),
+        Kind::LinearGradInput(d) => linear::grad_input(l, d),
+        Kind::LinearGradWeight(d) => linear::grad_weight(l, d),
+        Kind::LinearRankUpdate { dims, optimizer, input_gradient } => rank_update::rank_update(l, dims, *optimizer, *input_gradient),
+        Kind::Conv2dForward(d, function) => conv2d::forward(l, d, *function),
+        Kind::Conv2dGradInput(d) => conv2d::grad_input(l, d),
+        Kind::Conv2dGradWeight(d) => conv2d::grad_weight(l, d),
+        Kind::Conv2dPoolForward(d) => conv2d_pool::forward(l, d),
+        Kind::Conv2dPoolGradInput(d) => conv2d_pool::grad_input(l, d),
+        Kind::Conv2dPoolGradWeight(d) => conv2d_pool::grad_weight(l, d),
+        Kind::BiasForward(d) => bias::forward(l, d),
+        Kind::BiasGrad(d) => bias::grad(l, d),
+        Kind::UnaryForward { elements, function } => elementwise::unary_forward(l, *elements, *function),
+        Kind::UnaryGrad { elements, function } => elementwise::unary_grad(l, *elements, *function),
+        Kind::AddForward { elements, beta } => elementwise::add_forward(l, *elements, *beta),
+        Kind::Multiply { elements } => elementwise::multiply(l, *elements),
+        Kind::Scale { elements, factor } => elementwise::scale(l, *elements, *factor),
+        Kind::ScaleByScalar { elements, factor } => elementwise::scale_by_scalar(l, *elements, *factor),
+        Kind::Fill { elements, value } => elementwise::fill(l, *elements, *value),
+        Kind::Sum { elements } => elementwise::sum(l, *elements),
+        Kind::SumGrad { elements } => elementwise::sum_grad(l, *elements),
+        Kind::HalfSquaredNorm { elements } => elementwise::half_squared_norm(l, *elements),
+        Kind::MaxPool2dForward(d) => pool2d::max_forward(l, d),
+        Kind::MaxPool2dGrad(d) => pool2d::max_grad(l, d),
+        Kind::AvgPool2dForward(d) => pool2d::avg_forward(l, d),
+        Kind::AvgPool2dGrad(d) => pool2d::avg_grad(l, d),
+        Kind::ConcatOneHot(d) => samples::concat_one_hot(l, d),
+        Kind::ConcatOneHotGrad(d) => samples::concat_one_hot_grad(l, d),
+        Kind::CenterSamples(d) => samples::center(l, d),
+        Kind::MeanSamples(d) => samples::mean(l, d),
+        Kind::MeanSamplesGrad(d) => samples::mean_grad(l, d),
+        Kind::Softmax(d) => softmax::forward(l, d),
+        Kind::SoftmaxGrad(d) => softmax::grad(l, d),
+        Kind::LogMeanSoftmax(d) => softmax::log_mean_forward(l, d),
+        Kind::LogMeanSoftmaxGrad(d) => softmax::log_mean_grad(l, d),
+        Kind::SoftmaxXentForward(d) => softmax::xent_forward(l, d),
+        Kind::SoftmaxXentGrad(d) => softmax::xent_grad(l, d),
+        Kind::Normal(d) => noise::normal(l, d),
+        Kind::Uniform(d) => noise::uniform(l, d),
+        Kind::PairwiseDistances(d) => pairwise::distances(l, d),
+        Kind::NearestNeighbourKl(d) => pairwise::nearest_neighbour_kl(l, d),
+        Kind::PairwiseDistancesGrad(d) => pairwise::distances_grad(l, d),
+        Kind::PerWeightKl(d) => per_weight_kl::forward(l, d),
+        Kind::PerWeightKlGrad(d) => per_weight_kl::grad(l, d),
+        Kind::OptimizerStep { elements, optimizer } => optim::step(l, *elements, *optimizer),
+        Kind::ClipByValue { elements, bound } => optim::clip_by_value(l, *elements, *bound),
+        Kind::GatherBatch(d) => batch::gather(l, d),
+        Kind::AdvanceStep(schedule) => batch::advance_step(l, schedule),
+        Kind::AccumulateMetrics { rows } => batch::accumulate_metrics(l, *rows),
+    }
+}
