@@ -97,6 +97,17 @@ impl<T: Real> Cpu<T> {
         bytemuck::cast_slice_mut(&mut self.persistent.bytes_mut()[start..start + region.elements() * size_of::<E>()])
     }
 
+    /// As [`read`](Self::read), for writing.
+    ///
+    /// # Panics
+    /// As [`read`](Self::read).
+    pub fn read_mut<E: Pod>(&mut self, plan: &Plan, region: Region) -> &mut [E] {
+        let (arena, start) = self.place::<E>(&plan.workspace, &region);
+        let bytes = region.elements() * size_of::<E>();
+        let arena = if std::ptr::eq(arena, &self.persistent) { &mut self.persistent } else { &mut self.workspace };
+        bytemuck::cast_slice_mut(&mut arena.bytes_mut()[start..start + bytes])
+    }
+
     fn place<E: Pod>(&self, workspace: &Layout, region: &Region) -> (&Arena, usize) {
         let (arena, layout) = match region.buffer.place {
             Place::Persistent => (&self.persistent, &self.layout),
@@ -108,7 +119,8 @@ impl<T: Real> Cpu<T> {
         (arena, slot.offset + region.offset * size_of::<E>())
     }
 
-    fn dtype(&self, plan: &Plan, region: &Region) -> Dtype {
+    /// Element type of a region's buffer.
+    pub fn dtype(&self, plan: &Plan, region: &Region) -> Dtype {
         match region.buffer.place {
             Place::Persistent => self.layout.slots[region.buffer.index].dtype,
             Place::Workspace => plan.workspace.slots[region.buffer.index].dtype,

@@ -17,6 +17,8 @@ mod per_weight_kl;
 mod pool2d;
 mod rank_update;
 mod samples;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod softmax;
 
 pub use device::Cuda;
