@@ -108,7 +108,10 @@ mod sim {
                 text += &format!("extern \"C\" const SimKernel sim_{build}_{}[];\n", source.stem);
             }
             let names: Vec<String> = sources.iter().map(|source| format!("sim_{build}_{}", source.stem)).collect();
-            text += &format!("extern \"C\" const SimKernel* const sim_{build}_tables[] = {{{}, nullptr}};\n", names.join(", "));
+            text += &format!(
+                "extern \"C\" const SimKernel* const sim_{build}_tables[] = {{{}, nullptr}};\n",
+                names.join(", ")
+            );
         }
         write(out.join("sim_tables.cpp"), &text)
     }

@@ -3,12 +3,16 @@
 
 pub mod cpu;
 pub mod cuda;
+mod target;
+
+pub use target::Target;
 
 use crate::call::{Dtype, Region};
 use crate::graph::Store;
 use crate::plan::Plan;
 use crate::{Error, Result};
 use bytemuck::Pod;
+use std::borrow::Cow;
 
 /// Memory and execution of plans over one store, with Real = f32.
 pub trait Backend {
@@ -24,14 +28,12 @@ pub trait Backend {
     /// As [`run`](Self::run).
     fn run_one(&mut self, plan: &Plan, index: usize) -> Result<()>;
 
-    /// Copies a region without gaps to the host. `plan`: the one that ran last, for a workspace region.
+    /// Bytes of a region without gaps: borrowed where they are the host's own. `plan`: the one that ran last, for a workspace
+    /// region.
     ///
     /// # Errors
     /// When the device fails.
-    ///
-    /// # Panics
-    /// When `bytes` has not the size of the region: a defect of the caller.
-    fn read_bytes(&self, plan: Option<&Plan>, region: Region, bytes: &mut [u8]) -> Result<()>;
+    fn bytes(&self, plan: Option<&Plan>, region: Region) -> Result<Cow<'_, [u8]>>;
 
     /// Copies the host's bytes into a persistent region without gaps.
     ///
@@ -39,7 +41,7 @@ pub trait Backend {
     /// When the device fails.
     ///
     /// # Panics
-    /// As [`read_bytes`](Self::read_bytes).
+    /// When `bytes` has not the size of the region: a defect of the caller.
     fn write_bytes(&mut self, region: Region, bytes: &[u8]) -> Result<()>;
 
     /// Element type of a region's buffer.
@@ -51,18 +53,16 @@ impl dyn Backend + '_ {
     ///
     /// # Errors
     /// When the device fails.
-    pub fn persistent<E: Pod>(&self, region: Region) -> Result<Vec<E>> {
-        let mut elements = vec![E::zeroed(); region.elements()];
-        self.read_bytes(None, region, bytemuck::cast_slice_mut(&mut elements))?;
-        Ok(elements)
+    pub fn persistent<E: Pod>(&self, region: Region) -> Result<Cow<'_, [E]>> {
+        Ok(elements(self.bytes(None, region)?))
     }
 
-    /// Elements of a region without gaps, of the persistent memory or of the plan that ran last, into `elements`.
+    /// Elements of a region without gaps, of the persistent memory or of the plan that ran last.
     ///
     /// # Errors
     /// When the device fails.
-    pub fn read_into<E: Pod>(&self, plan: &Plan, region: Region, elements: &mut [E]) -> Result<()> {
-        self.read_bytes(Some(plan), region, bytemuck::cast_slice_mut(elements))
+    pub fn read<E: Pod>(&self, plan: &Plan, region: Region) -> Result<Cow<'_, [E]>> {
+        Ok(elements(self.bytes(Some(plan), region)?))
     }
 
     /// Overwrites a persistent region without gaps.
@@ -96,12 +96,18 @@ impl dyn Backend + '_ {
 
     fn is_finite(&self, plan: &Plan, region: &Region) -> Result<bool> {
         for (start, end) in region.intervals() {
-            let mut elements = vec![0f32; end - start];
-            self.read_into(plan, Region::contiguous(region.buffer, start, end - start), &mut elements)?;
-            if !elements.iter().all(|value| value.is_finite()) {
+            let block = Region::contiguous(region.buffer, start, end - start);
+            if !self.read::<f32>(plan, block)?.iter().all(|value| value.is_finite()) {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+}
+
+fn elements<E: Pod>(bytes: Cow<'_, [u8]>) -> Cow<'_, [E]> {
+    match bytes {
+        Cow::Borrowed(bytes) => Cow::Borrowed(bytemuck::cast_slice(bytes)),
+        Cow::Owned(bytes) => Cow::Owned(bytes.chunks_exact(size_of::<E>()).map(bytemuck::pod_read_unaligned).collect()),
     }
 }

@@ -95,12 +95,11 @@ impl Parity {
 
     /// Names and places of all buffers, for devices that check bounds: (offset, bytes, name).
     pub fn buffers(&self) -> impl Iterator<Item = (usize, usize, &str)> {
-        let slots = |layout: &'_ Layout| {
-            let place = |slot: &crate::graph::Slot| (slot.offset, slot.len * layout.element_bytes(slot.dtype));
-            layout.slots.iter().map(move |slot| (place(slot).0, place(slot).1, slot.name.as_str())).collect::<Vec<_>>()
-        };
-        let all = [slots(&self.persistent), slots(&self.workspace)].concat();
-        all.into_iter().filter(|(_, bytes, _)| *bytes > 0)
+        let layouts = [&self.persistent, &self.workspace].into_iter();
+        let slots = layouts.flat_map(|layout| layout.slots.iter().map(move |slot| (layout, slot)));
+        let places =
+            slots.map(|(layout, slot)| (slot.offset, slot.len * layout.element_bytes(slot.dtype), &*slot.name));
+        places.filter(|(_, bytes, _)| *bytes > 0)
     }
 
     /// Offset of the scratch.
@@ -220,7 +219,8 @@ impl Step {
         for (index, expected) in self.expected.iter().enumerate().filter(|(_, expected)| expected.compared) {
             let first = outcome.bytes.len();
             expected.places.iter().for_each(|&(start, end)| outcome.bytes.extend_from_slice(&after[start..end]));
-            let error = expected.error(&outcome.bytes[first..]).map_err(|m| Error::check(format!("output {index}: {m}")))?;
+            let error =
+                expected.error(&outcome.bytes[first..]).map_err(|m| Error::check(format!("output {index}: {m}")))?;
             outcome.error = if error <= outcome.error { outcome.error } else { error };
         }
         Ok(outcome)

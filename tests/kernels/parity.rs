@@ -50,17 +50,18 @@ fn parity() {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
-fn check_plan(
-    parity: &mut Parity,
-    worst: &mut BTreeMap<&'static str, (f64, String)>,
-    failures: &mut Vec<String>,
-) {
+fn check_plan(parity: &mut Parity, worst: &mut BTreeMap<&'static str, (f64, String)>, failures: &mut Vec<String>) {
     let bytes = RUNS.iter().map(|&(math, _)| parity.device_bytes(math)).max().unwrap_or(0);
     let scratch = bytes - parity.scratch_offset();
     let (mut sim, base) = device(bytes);
     name_buffers(&mut sim, base, parity, scratch);
     for index in 0..parity.calls().len() {
-        let label = format!("{}, call {index} {} for {}", parity.name(), parity.calls()[index].kind.name(), parity.calls()[index].label);
+        let label = format!(
+            "{}, call {index} {} for {}",
+            parity.name(),
+            parity.calls()[index].kind.name(),
+            parity.calls()[index].label
+        );
         let plain = parity.step(index, base, Math::Fp32, true).launches().to_vec();
         for (math, exact) in RUNS {
             let step = parity.step(index, base, math, exact);

@@ -1,13 +1,14 @@
 //! The CUDA backend's memory and execution: one allocation, each plan captured on its first run and replayed from then on.
 
 use super::launch::{Address, Graph, Launch, Launcher};
-use super::lowering::{Addresses, Lowering, Math};
 use super::lower;
+use super::lowering::{Addresses, Lowering, Math};
 use crate::backend::Backend;
 use crate::call::{Dtype, Place, Region};
 use crate::graph::{Layout, Store};
 use crate::plan::{Plan, bytes};
 use crate::{Error, Result};
+use std::borrow::Cow;
 
 /// Memory and execution of plans over one store, on a device that `L` reaches.
 pub struct Cuda<L> {
@@ -85,17 +86,15 @@ impl<L: Launcher> Cuda<L> {
         self.plans.iter().find(|lowered| lowered.name == plan.name).ok_or_else(|| unknown(plan))
     }
 
-    fn place(&self, plan: Option<&Plan>, region: &Region, size: usize) -> Result<Address> {
+    /// Address and bytes of a region without gaps.
+    fn place(&self, plan: Option<&Plan>, region: &Region) -> Result<(Address, usize)> {
         let (base, layout) = match (region.buffer.place, plan) {
             (Place::Persistent, _) => (self.persistent.0, &self.persistent.1),
             (Place::Workspace, Some(plan)) => (self.workspace, &self.lowered(plan)?.workspace),
             (Place::Workspace, None) => return Err(Error::run("a workspace region was named without its plan")),
         };
-        let slot = &layout.slots[region.buffer.index];
-        let element = layout.element_bytes(slot.dtype);
-        assert!(region.is_contiguous() && region.offset + region.span() <= slot.len, "region of {}", slot.name);
-        assert_eq!(region.elements() * element, size, "bytes of a region of {}", slot.name);
-        Ok(base + (slot.offset + region.offset * element) as Address)
+        let bytes = layout.bytes_of(region);
+        Ok((base + bytes.start as Address, bytes.len()))
     }
 }
 
@@ -120,12 +119,16 @@ impl<L: Launcher> Backend for Cuda<L> {
         lowered.calls[index].iter().try_for_each(|launch| self.launcher.launch(launch))
     }
 
-    fn read_bytes(&self, plan: Option<&Plan>, region: Region, bytes: &mut [u8]) -> Result<()> {
-        self.launcher.read(self.place(plan, &region, bytes.len())?, bytes)
+    fn bytes(&self, plan: Option<&Plan>, region: Region) -> Result<Cow<'_, [u8]>> {
+        let (address, size) = self.place(plan, &region)?;
+        let mut bytes = vec![0; size];
+        self.launcher.read(address, &mut bytes)?;
+        Ok(Cow::Owned(bytes))
     }
 
     fn write_bytes(&mut self, region: Region, bytes: &[u8]) -> Result<()> {
-        let address = self.place(None, &region, bytes.len())?;
+        let (address, size) = self.place(None, &region)?;
+        assert_eq!(size, bytes.len(), "bytes of a region");
         self.launcher.write(address, bytes)
     }
 

@@ -167,7 +167,11 @@ impl Sim {
             )
         };
         // SAFETY: the simulator keeps the text of its last error until its next launch on this thread.
-        if code == 0 { Ok(()) } else { Err(Error::run(format!("simulated device: {}", unsafe { string(sim_error()) }))) }
+        if code == 0 {
+            Ok(())
+        } else {
+            Err(Error::run(format!("simulated device: {}", unsafe { string(sim_error()) })))
+        }
     }
 }
 
@@ -260,9 +264,8 @@ pub fn sites() -> Vec<Site> {
 /// Compares the parameters of a launch with what the kernel takes.
 fn check_sizes(kernel: usize, launch: &Launch) -> Result<()> {
     // SAFETY: the kernel's number comes from the table, the indices stay below its count.
-    let wanted: Vec<usize> = unsafe {
-        (0..sim_parameter_count(kernel)).map(|index| sim_parameter_size(kernel, index)).collect()
-    };
+    let wanted: Vec<usize> =
+        unsafe { (0..sim_parameter_count(kernel)).map(|index| sim_parameter_size(kernel, index)).collect() };
     let found: Vec<usize> = launch.arguments.parameters().map(<[u8]>::len).collect();
     if wanted != found {
         return Err(Error::run(format!(
