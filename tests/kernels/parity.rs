@@ -4,7 +4,7 @@
 use crate::device::{device, modes, name_buffers};
 use bbh::backend::cuda::Math;
 use bbh::check::gradcheck::cases;
-use bbh::check::{Parity, Prepared, Step};
+use bbh::check::{Parity, Prepared, Step, raw_calls};
 use std::collections::BTreeMap;
 
 /// Largest relative error of kernels whose products are exact: what fp32 sums may lose.
@@ -43,6 +43,9 @@ fn parity() {
         for mut parity in Parity::of_case(&prepared).expect("memory") {
             check_plan(&mut parity, &mut worst, &mut failures);
         }
+    }
+    for call in raw_calls().iter().filter(|call| only.as_ref().is_none_or(|op| call.kind.name() == *op)) {
+        check_plan(&mut call.parity(SEED).expect("memory"), &mut worst, &mut failures);
     }
     for (kernel, (error, call)) in &worst {
         println!("{kernel:<36} {error:9.2e}  {call}");
