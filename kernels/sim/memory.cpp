@@ -71,7 +71,8 @@ bool check_guards(char* error, size_t size) {
 // ---- shared memory: arrays one behind another with guard bytes between them, NaN at the start of a block -------------------
 
 static const size_t SHARED_GAP = 64, SHARED_ARENA = MOST_SHARED + (64 << 10);
-alignas(128) static char shared_arena[SHARED_ARENA];
+// Apart from the program's own data, so that a stray access does not pass for a constant.
+static char* const shared_arena = static_cast<char*>(aligned_alloc(128, SHARED_ARENA));
 
 static char* new_shared_array(const void* key, size_t bytes) {
     const size_t end = (block.shared_used + bytes + 2 * SHARED_GAP - 1) / SHARED_GAP * SHARED_GAP;

@@ -6,7 +6,7 @@ use bbh::check::Parity;
 
 /// Names and settings of the runs that every kernel goes through.
 pub fn modes() -> [(&'static str, Options); 3] {
-    let options = |order, race| Options { order, race, dropped: None };
+    let options = |order, race| Options { order, race, ..Options::default() };
     [
         ("forward", options(Order::Forward, false)),
         ("reverse", options(Order::Reverse, false)),

@@ -25,6 +25,8 @@ pub struct Options {
     pub race: bool,
     /// A synchronising site (file, line) that does nothing: for mutation tests.
     pub dropped: Option<(String, u32)>,
+    /// Most synchronisations and instrumented accesses of a launch; 0: the simulator's default, 2^31.
+    pub watchdog: u64,
 }
 
 /// A place in a kernel's source that synchronises threads, met by some launch of this process.
@@ -150,7 +152,7 @@ impl Sim {
             race: self.options.race.into(),
             dropped_file: file.as_ref().map_or(ptr::null(), |file| file.as_ptr()),
             dropped_line: self.options.dropped.as_ref().map_or(-1, |(_, line)| *line as c_int),
-            watchdog: 0,
+            watchdog: self.options.watchdog,
         };
         // SAFETY: the kernel's number, its parameters' count and sizes were checked; all pointers outlive the call. Addresses
         // inside the parameters are the kernel's own matter, as on a GPU; the simulator's race build checks them.
