@@ -5,6 +5,7 @@ pub mod gradcheck;
 mod branches;
 mod case;
 mod difference;
+mod directional;
 mod models;
 mod ops;
 mod ops_images;
@@ -16,6 +17,7 @@ mod raw_calls;
 mod report;
 
 pub use case::{Built, Case, Constant};
+pub use directional::check_directions;
 pub use parity::{Outcome, Parity, Step};
 pub use prepared::Prepared;
 pub use raw_call::{Piece, RawCall, Values};

@@ -19,6 +19,10 @@ pub struct Prepared {
     pub name: String,
     /// Gradient plans: nodes as they were said, and fused. Both return the gradients of all parameters in their order.
     pub plans: [Plan; 2],
+    /// The case's output, kept.
+    pub(super) forward: Plan,
+    /// What each element of the output counts.
+    pub(super) seeds: Vec<f64>,
     pub(super) store: Store,
     pub(super) values: Vec<Constant>,
     /// Sum of the sizes of the terms of the output.
@@ -87,7 +91,8 @@ impl Prepared {
             (parameter.name.clone(), derivatives.collect())
         });
         let arguments = resolved(arguments.collect(), scale);
-        Ok(Self { op: case.op.clone(), name: case.name.clone(), plans, store, values, scale, arguments })
+        let (op, name) = (case.op.clone(), case.name.clone());
+        Ok(Self { op, name, plans, forward, seeds, store, values, scale, arguments })
     }
 
     /// Runs gradient plans of this case (its own or mutated ones) and compares what they return.
