@@ -81,5 +81,5 @@ extern "C" __global__ void __launch_bounds__(SUM_THREADS) sum(u32 count, const d
     double total = 0.0;
     for (u32 i = threadIdx.x; i < count; i += SUM_THREADS) total += partials[i];
     total = block_sum<SUM_THREADS / 32>(total);
-    if (threadIdx.x == 0) y.put(0, (float)total);
+    if (threadIdx.x == 0) y.put(0u, (float)total);
 }

@@ -1,7 +1,7 @@
 //! How long each call of a training step takes, beside the ceilings of this machine measured in the same run.
 
-use crate::backend::cpu::Cpu;
 use crate::backend::cpu::ceilings::{self, Ceilings, timed};
+use crate::backend::{Backend, Target};
 use crate::call::{Call, Kind};
 use crate::data::ImageSet;
 use crate::train::config::Config;
@@ -79,13 +79,17 @@ pub fn named_config(name: &str, mc: bool) -> Result<Config> {
 pub fn run(name: &str, config: Config, repeats: usize) -> Result<Profile> {
     let ceilings = ceilings::measure()?;
     let planned = Planned::new(config, random_sets())?;
-    let mut trainer = Trainer::new(planned)?;
-    let (planned, cpu) = (&trainer.planned, &mut trainer.cpu);
+    let mut trainer = Trainer::new(planned, Target::Cpu)?;
+    let (planned, device) = (&trainer.planned, trainer.device.as_mut());
     for _ in 0..3 {
-        cpu.run(&planned.train);
+        device.run(&planned.train)?;
     }
-    let steps = sorted((0..repeats).map(|_| timed(|| cpu.run(&planned.train)) * 1e3).collect());
-    let us = time_calls(planned, cpu, repeats);
+    let mut steps = Vec::with_capacity(repeats);
+    for _ in 0..repeats {
+        steps.push(timed_run(|| device.run(&planned.train))? * 1e3);
+    }
+    let steps = sorted(steps);
+    let us = time_calls(planned, device, repeats)?;
     let mut calls = Vec::with_capacity(us.len());
     let (mut flop, mut moved, mut floor) = (0.0, 0.0, 0.0);
     for (call, us) in planned.train.calls.iter().zip(us) {
@@ -112,15 +116,22 @@ pub fn run(name: &str, config: Config, repeats: usize) -> Result<Profile> {
 }
 
 /// Median microseconds of each call of the training plan.
-fn time_calls(planned: &Planned, cpu: &mut Cpu<f32>, repeats: usize) -> Vec<f64> {
+fn time_calls(planned: &Planned, device: &mut dyn Backend, repeats: usize) -> Result<Vec<f64>> {
     let count = planned.train.calls.len();
     let mut times = vec![Vec::with_capacity(repeats); count];
     for _ in 0..repeats {
         for (index, times) in times.iter_mut().enumerate() {
-            times.push(timed(|| cpu.run_one(&planned.train, index)) * 1e6);
+            times.push(timed_run(|| device.run_one(&planned.train, index))? * 1e6);
         }
     }
-    times.into_iter().map(|times| sorted(times)[repeats / 2]).collect()
+    Ok(times.into_iter().map(|times| sorted(times)[repeats / 2]).collect())
+}
+
+/// Seconds of one execution.
+fn timed_run(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let mut result = Ok(());
+    let seconds = timed(|| result = work());
+    result.map(|()| seconds)
 }
 
 fn row(call: &Call, us: f64, (flop, moved): (f64, f64), floor: f64) -> CallProfile {

@@ -1,5 +1,6 @@
 //! A training step allocates nothing: not the plans, not the kernels, not the thread pool.
 
+use bbh::backend::Target;
 use bbh::data::ImageSet;
 use bbh::method::{GeneratorKind, KlKind};
 use bbh::train::config::Config;
@@ -63,7 +64,7 @@ fn config(method: MethodKind, generator: GeneratorKind, kl: KlKind) -> Config {
 
 /// Allocations of two epochs of steps, the first of which has only one sample, after two epochs of warm-up.
 fn allocations(config: Config) -> usize {
-    let mut trainer = Trainer::new(Planned::new(config, sets()).expect("plans")).expect("memory");
+    let mut trainer = Trainer::new(Planned::new(config, sets()).expect("plans"), Target::Cpu).expect("memory");
     let mut epochs = |count: usize| {
         for _ in 0..count {
             trainer.train_epoch(&mut |_, _, _| true).expect("a finite loss");

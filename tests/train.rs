@@ -1,5 +1,6 @@
 //! What the defaults must learn, on digits that the program draws: guards of initialisation, rate and schedule.
 
+use bbh::backend::Target;
 use bbh::data::{self, SyntheticConfig};
 use bbh::eval::TestReport;
 use bbh::method::{GeneratorKind, InitKind};
@@ -14,7 +15,7 @@ fn accuracy(options: Options, images: usize) -> f64 {
     let sets = Sets { train: digits.train, valid: None, test: digits.test, ood: None };
     let config = Config::resolve(options).expect("a valid configuration");
     let epochs = config.epochs;
-    let mut trainer = Trainer::new(Planned::new(config, sets).expect("plans")).expect("memory");
+    let mut trainer = Trainer::new(Planned::new(config, sets).expect("plans"), Target::Cpu).expect("memory");
     for _ in 0..epochs {
         trainer.train_epoch(&mut |_, _, _| true).expect("a finite loss");
         trainer.close_epoch(None).expect("a record");

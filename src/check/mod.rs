@@ -8,10 +8,16 @@ mod difference;
 mod models;
 mod ops;
 mod ops_images;
+mod parity;
 mod prepared;
 mod rank_update;
+mod raw_call;
+mod raw_calls;
 mod report;
 
 pub use case::{Built, Case, Constant};
+pub use parity::{Outcome, Parity, Step};
 pub use prepared::Prepared;
+pub use raw_call::{Piece, RawCall, Values};
+pub use raw_calls::raw_calls;
 pub use report::{Row, table};

@@ -3,6 +3,7 @@
 use super::progress::Display;
 use super::train::load_sets;
 use super::{Machine, json, print};
+use crate::backend::Target;
 use crate::eval::{OodReport, TestReport, table};
 use crate::train::checkpoint::Content;
 use crate::train::session::Event;
@@ -65,6 +66,7 @@ fn evaluate(args: &Args) -> Result<()> {
             }
         },
         args.data_dir.as_deref(),
+        args.machine.target()?,
     )?;
     let display = Display::new(args.quiet, args.json);
     let samples = trainer.planned.config.eval_samples;
@@ -93,6 +95,7 @@ pub fn open(
     best: bool,
     change: impl FnOnce(&mut crate::train::config::Config),
     data_dir: Option<&std::path::Path>,
+    target: Target,
 ) -> Result<(Trainer, RunFolder)> {
     let (folder, mut config) = RunFolder::open(run)?;
     change(&mut config);
@@ -104,7 +107,7 @@ pub fn open(
         return Err(Error::input(format!("{}: no such checkpoint; {why}", checkpoint.display())));
     }
     let sets = load_sets(&config, data_dir)?;
-    let mut trainer = Trainer::new(Planned::new(config, sets)?)?;
+    let mut trainer = Trainer::new(Planned::new(config, sets)?, target)?;
     trainer.load(&checkpoint, Content::Weights)?;
     Ok((trainer, folder))
 }

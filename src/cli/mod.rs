@@ -9,6 +9,8 @@ mod progress;
 mod sample;
 mod train;
 
+use crate::backend::Target;
+use crate::backend::cuda::Math;
 use crate::{Error, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::io::Write;
@@ -47,7 +49,18 @@ enum Command {
 pub enum DeviceKind {
     /// The best that is there.
     Auto,
+    /// Native Rust.
     Cpu,
+    /// The CUDA kernels, run by the host: slow, for checking them (programs built with --features sim).
+    Sim,
+}
+
+/// Arithmetic of the CUDA kernels' matrix products and convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MathKind {
+    Fp32,
+    Tf32,
+    Bf16,
 }
 
 /// Flags that every subcommand that computes has.
@@ -56,12 +69,33 @@ pub struct Machine {
     /// Where to compute.
     #[arg(long, value_enum, default_value = "auto")]
     pub device: DeviceKind,
+    /// Arithmetic of the CUDA kernels' matrix products; sums are fp32 always. Default: tf32.
+    #[arg(long, value_enum)]
+    pub math: Option<MathKind>,
     /// Threads of the CPU; the result does not depend on it. Default: all cores.
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
 }
 
 impl Machine {
+    /// The device that the flags name.
+    ///
+    /// # Errors
+    /// When --math is given for a device that has no choice.
+    pub fn target(&self) -> Result<Target> {
+        match (self.device, self.math) {
+            (DeviceKind::Sim, math) => Ok(Target::Sim(match math {
+                Some(MathKind::Fp32) => Math::Fp32,
+                Some(MathKind::Bf16) => Math::Bf16,
+                Some(MathKind::Tf32) | None => Math::Tf32,
+            })),
+            (DeviceKind::Auto | DeviceKind::Cpu, None | Some(MathKind::Fp32)) => Ok(Target::Cpu),
+            (DeviceKind::Auto | DeviceKind::Cpu, Some(_)) => {
+                Err(Error::input("math: the CPU computes in fp32; leave --math out, or name --device sim"))
+            }
+        }
+    }
+
     /// Runs `work` in a pool of the asked-for threads: started from within, a step allocates nothing.
     ///
     /// # Errors

@@ -57,7 +57,8 @@ pub fn run(args: Args) -> Result<()> {
         return Err(Error::input("count: expected at least 1, found 0"));
     }
     args.machine.clone().install(move || {
-        let (mut trainer, _) = super::eval::open(&args.run, args.best, |_| {}, args.data_dir.as_deref())?;
+        let (mut trainer, _) =
+            super::eval::open(&args.run, args.best, |_| {}, args.data_dir.as_deref(), args.machine.target()?)?;
         if !trainer.planned.posterior.is_stochastic() && args.count != 1 {
             return Err(Error::input("map: one set of weights has no posterior samples; ask for --count 1"));
         }
@@ -79,12 +80,12 @@ fn draw(trainer: &mut Trainer, count: usize) -> Result<Vec<Vec<f32>>> {
     let mut weights: Vec<Vec<f32>> =
         planned.specs.iter().map(|spec| Vec::with_capacity(count * spec.elements())).collect();
     for block in 0..count.div_ceil(SAMPLES_AT_ONCE) {
-        planned.posterior.draw((&planned.store, &mut trainer.cpu), block);
+        planned.posterior.draw((&planned.store, trainer.device.as_mut()), block)?;
         let wanted = (count - block * SAMPLES_AT_ONCE).min(SAMPLES_AT_ONCE);
         for (spec, values) in planned.specs.iter().zip(&mut weights) {
             let name = if planned.posterior.is_stochastic() { posterior(spec) } else { spec.name.clone() };
             let region = planned.store.find(&name)?;
-            values.extend_from_slice(&trainer.cpu.persistent::<f32>(region)[..wanted * spec.elements()]);
+            values.extend_from_slice(&trainer.device.persistent::<f32>(region)?[..wanted * spec.elements()]);
         }
     }
     Ok(weights)

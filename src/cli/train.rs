@@ -2,6 +2,7 @@
 
 use super::progress::Display;
 use super::{Machine, json, print};
+use crate::backend::Target;
 use crate::data::{self, SyntheticConfig};
 use crate::eval::table;
 use crate::plan::bytes;
@@ -71,6 +72,7 @@ pub fn run(args: Args) -> Result<()> {
 
 fn run_configured(args: &Args, resumed: Option<RunFolder>, config: Config) -> Result<()> {
     let sets = load_sets(&config, args.data_dir.as_deref())?;
+    let target = args.machine.target()?;
     let planned = Planned::new(config, sets)?;
     if args.explain_plan {
         print(&planned.plans().iter().map(|plan| plan.explain(&planned.store)).collect::<Vec<_>>().join("\n"));
@@ -86,9 +88,9 @@ fn run_configured(args: &Args, resumed: Option<RunFolder>, config: Config) -> Re
         None => RunFolder::create(args.out.as_deref(), &planned.config)?,
     };
     let display = Display::new(args.quiet, args.json);
-    display.heading(&heading(&planned, &folder));
+    display.heading(&heading(&planned, &folder, target));
     let interrupt = interrupt_flag()?;
-    let mut trainer = Trainer::new(planned)?;
+    let mut trainer = Trainer::new(planned, target)?;
     if resumed.is_some() {
         session::resume(&mut trainer, &folder)?;
     }
@@ -137,18 +139,17 @@ fn memory(planned: &Planned) -> String {
     )
 }
 
-fn heading(planned: &Planned, folder: &RunFolder) -> String {
+fn heading(planned: &Planned, folder: &RunFolder, target: Target) -> String {
     let config = &planned.config;
     let weights: usize = planned.specs.iter().map(crate::model::WeightSpec::elements).sum();
     format!(
-        "{}: {} weights, {} trained parameters, {} training images, {} epochs, device cpu ({} threads, {}), about {} of memory\n-> {}",
+        "{}: {} weights, {} trained parameters, {} training images, {} epochs, device {}, about {} of memory\n-> {}",
         config.label(&config.data),
         weights,
         planned.store.parameter_elements(),
         planned.sets.train.len(),
         config.epochs,
-        rayon::current_num_threads(),
-        crate::machine::vector_instructions(),
+        target.describe(),
         bytes(planned.peak_bytes()),
         folder.path().display()
     )

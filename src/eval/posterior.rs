@@ -3,8 +3,8 @@
 use super::plans::{predict_plan, sample_plan};
 use super::{Predictive, PredictiveAccumulator};
 use crate::Result;
-use crate::backend::cpu::Cpu;
-use crate::call::word;
+use crate::backend::Backend;
+use crate::call::{Region, word};
 use crate::graph::Store;
 use crate::method::Method;
 use crate::model::Model;
@@ -57,7 +57,7 @@ impl Posterior {
     /// When a probability is not finite, or `report` asks to stop by returning an error.
     pub fn predict(
         &self,
-        (store, cpu): (&Store, &mut Cpu<f32>),
+        (store, device): (&Store, &mut dyn Backend),
         (index, images): (usize, usize),
         samples: usize,
         report: &mut dyn FnMut(f64) -> Result<()>,
@@ -68,13 +68,14 @@ impl Posterior {
         let batches = images.div_ceil(self.batch);
         let blocks = samples.div_ceil(SAMPLES_AT_ONCE);
         for block in 0..blocks {
-            self.draw((store, cpu), block);
+            self.draw((store, &mut *device), block)?;
             let count = (samples - block * SAMPLES_AT_ONCE).min(SAMPLES_AT_ONCE);
             for batch in 0..batches {
-                cpu.persistent_mut::<u32>(store.words())[word::BATCH] = batch as u32;
-                cpu.run(plan);
+                let batch_word = Region { offset: word::BATCH, len: 1, stride: 1, ..store.words() };
+                device.write(batch_word, &[batch as u32])?;
+                device.run(plan)?;
                 let rows = (images - batch * self.batch).min(self.batch);
-                let probabilities = cpu.read::<f32>(plan, plan.kept[0]);
+                let probabilities = device.read::<f32>(plan, plan.kept[0])?;
                 for sample in probabilities.chunks_exact(self.batch * self.classes).take(count) {
                     sums.add(batch * self.batch, &sample[..rows * self.classes])?;
                 }
@@ -85,15 +86,18 @@ impl Posterior {
     }
 
     /// Draws block `block` of posterior samples into the store's posterior buffers. The step words are as before.
-    pub fn draw(&self, (store, cpu): (&Store, &mut Cpu<f32>), block: usize) {
-        let Some(plan) = &self.sample else { return };
-        let words = cpu.persistent_mut::<u32>(store.words());
-        let saved = (words[word::STEP], words[word::SEED_HIGH]);
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn draw(&self, (store, device): (&Store, &mut dyn Backend), block: usize) -> Result<()> {
+        let Some(plan) = &self.sample else { return Ok(()) };
+        let saved = device.persistent::<u32>(store.words())?.into_owned();
+        let mut words = saved.clone();
         words[word::STEP] = block as u32 + 1;
         words[word::SEED_HIGH] ^= EVALUATION_KEY;
-        cpu.run(plan);
-        let words = cpu.persistent_mut::<u32>(store.words());
-        (words[word::STEP], words[word::SEED_HIGH]) = saved;
+        device.write(store.words(), &words)?;
+        device.run(plan)?;
+        device.write(store.words(), &saved)
     }
 
     /// True when there is a distribution to sample from.

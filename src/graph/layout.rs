@@ -1,6 +1,7 @@
 //! Where each buffer of an arena stands.
 
-use crate::call::Dtype;
+use crate::call::{Dtype, Region};
+use std::ops::Range;
 
 /// One buffer of an arena.
 #[derive(Clone, Debug)]
@@ -32,6 +33,18 @@ impl Layout {
             Dtype::U32 => 4,
             Dtype::U8 => 1,
         }
+    }
+
+    /// Bytes of the arena that a region without gaps covers.
+    ///
+    /// # Panics
+    /// When the region has gaps or lies outside its buffer: a defect of the caller.
+    pub fn bytes_of(&self, region: &Region) -> Range<usize> {
+        let slot = &self.slots[region.buffer.index];
+        assert!(region.is_contiguous() && region.offset + region.span() <= slot.len, "region of {}", slot.name);
+        let size = self.element_bytes(slot.dtype);
+        let start = slot.offset + region.offset * size;
+        start..start + region.elements() * size
     }
 }
 

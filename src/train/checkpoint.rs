@@ -2,12 +2,14 @@
 //!
 //! Written to a temporary file, flushed to disk, then renamed: a crash leaves the former checkpoint whole.
 
-use crate::backend::cpu::Cpu;
+use crate::backend::Backend;
 use crate::call::{Optimizer, Region};
 use crate::graph::{Parameter, Store};
 use crate::{Error, Result};
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::{Dtype, View};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -18,6 +20,9 @@ const PROGRESS: &str = "bbh";
 
 /// Longest header that is read: names and shapes of a few hundred tensors take far less.
 const MAX_HEADER: u64 = 16 << 20;
+
+/// Elements that are read from a file before they are copied to the device.
+const AT_ONCE: usize = 4 << 20;
 
 /// Where a run stands, besides its tensors.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -49,7 +54,7 @@ pub enum Content {
 /// When the disk is full or the folder cannot be written.
 pub fn save(
     path: &Path,
-    (store, cpu): (&Store, &Cpu<f32>),
+    (store, device): (&Store, &dyn Backend),
     optimizer: Optimizer,
     progress: &Progress,
     content: Content,
@@ -59,20 +64,18 @@ pub fn save(
     };
     let mut store_copy = store.clone();
     let tensors = tensors(&mut store_copy, optimizer, content);
+    let failure = RefCell::new(None);
     let mut views = Vec::with_capacity(tensors.len());
     for (name, dtype, shape, region) in &tensors {
-        let bytes: &[u8] = match dtype {
-            Dtype::F32 => bytemuck::cast_slice(cpu.persistent::<f32>(*region)),
-            Dtype::F64 => bytemuck::cast_slice(cpu.persistent::<f64>(*region)),
-            _ => bytemuck::cast_slice(cpu.persistent::<u32>(*region)),
-        };
-        let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(|error| failed("formed", &error))?;
-        views.push((name.clone(), view));
+        views.push((name.as_str(), DeviceTensor { device, dtype: *dtype, shape, region: *region, failure: &failure }));
     }
     let text = serde_json::to_string(progress).map_err(|error| failed("formed", &error))?;
     let metadata = HashMap::from([(PROGRESS.to_string(), text)]);
     let temporary = path.with_extension("partial");
     safetensors::serialize_to_file(views, Some(metadata), &temporary).map_err(|error| failed("written", &error))?;
+    if let Some(error) = failure.take() {
+        return Err(failed("read from the device", &error));
+    }
     File::open(&temporary).and_then(|file| file.sync_all()).map_err(|error| failed("flushed", &error))?;
     fs::rename(&temporary, path).map_err(|error| failed("renamed", &error))
 }
@@ -83,7 +86,7 @@ pub fn save(
 /// When the file is missing, malformed, truncated, or of another configuration.
 pub fn load(
     path: &Path,
-    (store, cpu): (&Store, &mut Cpu<f32>),
+    (store, device): (&Store, &mut dyn Backend),
     optimizer: Optimizer,
     content: Content,
 ) -> Result<Progress> {
@@ -96,7 +99,7 @@ pub fn load(
     let progress = header.metadata().as_ref().and_then(|metadata| metadata.get(PROGRESS));
     let progress = progress.ok_or_else(|| malformed("it has no progress".into()))?;
     let progress: Progress = serde_json::from_str(progress).map_err(|error| malformed(error.to_string()))?;
-    let mut store_copy = store.clone();
+    let (mut store_copy, mut bytes) = (store.clone(), Vec::new());
     for (name, dtype, shape, region) in tensors(&mut store_copy, optimizer, content) {
         let info = header.info(&name).ok_or_else(|| malformed(format!("tensor {name} is missing")))?;
         if info.dtype != dtype || info.shape != shape {
@@ -105,16 +108,48 @@ pub fn load(
                 info.dtype, info.shape
             )));
         }
-        let bytes: &mut [u8] = match dtype {
-            Dtype::F32 => bytemuck::cast_slice_mut(cpu.persistent_mut::<f32>(region)),
-            Dtype::F64 => bytemuck::cast_slice_mut(cpu.persistent_mut::<f64>(region)),
-            _ => bytemuck::cast_slice_mut(cpu.persistent_mut::<u32>(region)),
-        };
-        let start = header_len + info.data_offsets.0 as u64;
-        let read = file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(bytes));
-        read.map_err(|error| malformed(format!("{name} cannot be read: {error}")))?;
+        file.seek(SeekFrom::Start(header_len + info.data_offsets.0 as u64))
+            .map_err(|error| malformed(format!("{name} cannot be read: {error}")))?;
+        let element = dtype.bitsize() / 8;
+        for first in (0..region.len).step_by(AT_ONCE) {
+            bytes.resize(AT_ONCE.min(region.len - first) * element, 0);
+            file.read_exact(&mut bytes).map_err(|error| malformed(format!("{name} cannot be read: {error}")))?;
+            let part = Region::contiguous(region.buffer, region.offset + first, bytes.len() / element);
+            device.write_bytes(part, &bytes)?;
+        }
     }
     Ok(progress)
+}
+
+/// A tensor in device memory, copied to the host when the writer comes to it.
+struct DeviceTensor<'a> {
+    device: &'a dyn Backend,
+    dtype: Dtype,
+    shape: &'a [usize],
+    region: Region,
+    /// The first copy that failed; the writer's interface has no room for errors.
+    failure: &'a RefCell<Option<Error>>,
+}
+
+impl View for DeviceTensor<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        self.device.bytes(None, self.region).unwrap_or_else(|error| {
+            self.failure.borrow_mut().get_or_insert(error);
+            Cow::Owned(vec![0; self.data_len()])
+        })
+    }
+
+    fn data_len(&self) -> usize {
+        self.region.len * self.dtype.bitsize() / 8
+    }
 }
 
 /// Length of everything before the tensors, and what it says.

@@ -1,7 +1,8 @@
 //! The first values of parameters, drawn on the host from the run's seed: parameter i from a random stream of its own.
 
-use crate::backend::cpu::Cpu;
-use crate::call::word;
+use crate::Result;
+use crate::backend::Backend;
+use crate::call::{Region, metric, word};
 use crate::graph::{Init, Parameter, Store};
 use crate::random::Stream;
 use rayon::prelude::*;
@@ -12,23 +13,36 @@ const FIRST_STREAM: u32 = 1 << 30;
 /// Elements that one task draws.
 const CHUNK: usize = 1 << 16;
 
+/// Elements drawn before they are copied to the device: bounds the memory that the host needs.
+const AT_ONCE: usize = 64 * CHUNK;
+
 /// Fills all parameters, sets the step words to step 0 of `seed`, and zeroes metrics.
-pub fn initialise(store: &Store, cpu: &mut Cpu<f32>, seed: u64) {
+///
+/// # Errors
+/// When the device fails.
+pub fn initialise(store: &Store, device: &mut dyn Backend, seed: u64) -> Result<()> {
     let key = [seed as u32, (seed >> 32) as u32];
+    let mut values = Vec::new();
     for (index, parameter) in store.parameters().iter().enumerate() {
         let stream = Stream { key, stream: FIRST_STREAM + index as u32, step: 0 };
-        fill(parameter, stream, cpu.persistent_mut::<f32>(parameter.region));
+        let region = parameter.region;
+        for first in (0..region.len).step_by(AT_ONCE) {
+            values.resize(AT_ONCE.min(region.len - first), 0.0);
+            fill(parameter, stream, first, &mut values);
+            device.write(Region::contiguous(region.buffer, region.offset + first, values.len()), &values)?;
+        }
     }
-    let words = cpu.persistent_mut::<u32>(store.words());
-    words.fill(0);
+    let mut words = [0; word::COUNT];
     (words[word::SEED_LOW], words[word::SEED_HIGH]) = (key[0], key[1]);
-    cpu.persistent_mut::<f64>(store.metrics()).fill(0.0);
+    device.write(store.words(), &words)?;
+    device.write(store.metrics(), &[0f64; metric::COUNT])
 }
 
-fn fill(parameter: &Parameter, stream: Stream, values: &mut [f32]) {
+/// Draws elements `start`, `start` + 1, ... of a parameter; `start` is a multiple of `CHUNK`.
+fn fill(parameter: &Parameter, stream: Stream, start: usize, values: &mut [f32]) {
     let columns = parameter.shape.sizes().last().copied().unwrap_or(1);
     values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
-        let first = chunk * CHUNK;
+        let first = start + chunk * CHUNK;
         match parameter.init {
             Init::Constant(value) => values.fill(value),
             Init::Uniform(bound) => {

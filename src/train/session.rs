@@ -163,8 +163,8 @@ fn finish(
 fn diagnose(trainer: &mut Trainer, folder: &RunFolder, error: &Error) -> Error {
     let failed_step = trainer.progress.step;
     let reloaded = folder.checkpoint().exists() && trainer.load(&folder.checkpoint(), Content::All).is_ok();
-    if !reloaded {
-        trainer.restart();
+    if !reloaded && let Err(error) = trainer.restart() {
+        return error;
     }
     let first = trainer.find_not_finite(failed_step);
     let kept = if reloaded { "; the checkpoint of the last complete epoch is kept" } else { "" };

@@ -4,7 +4,7 @@ use super::checkpoint::{self, Content, Progress};
 use super::init::initialise;
 use super::planned::Planned;
 use super::record::{EpochRecord, Sums};
-use crate::backend::cpu::Cpu;
+use crate::backend::{Backend, Target};
 use crate::call::{Dtype, metric, scalar};
 use crate::data::ImageSet;
 use crate::eval::{Classified, Predictive};
@@ -29,7 +29,7 @@ pub enum Pause {
 /// A run with its memory.
 pub struct Trainer {
     pub planned: Planned,
-    pub cpu: Cpu<f32>,
+    pub device: Box<dyn Backend>,
     pub progress: Progress,
 }
 
@@ -38,19 +38,19 @@ impl Trainer {
     ///
     /// # Errors
     /// When the machine has not enough memory.
-    pub fn new(mut planned: Planned) -> Result<Self> {
+    pub fn new(mut planned: Planned, target: Target) -> Result<Self> {
         planned.check_memory()?;
-        let mut cpu = Cpu::new(&planned.store, &planned.plans())?;
-        upload(&mut planned.store, &mut cpu, "train", &planned.sets.train)?;
-        upload(&mut planned.store, &mut cpu, "test", &planned.sets.test)?;
+        let mut device = target.open(&planned.store, &planned.plans())?;
+        upload(&mut planned.store, device.as_mut(), "train", &planned.sets.train)?;
+        upload(&mut planned.store, device.as_mut(), "test", &planned.sets.test)?;
         for (name, set) in [("ood", &planned.sets.ood), ("valid", &planned.sets.valid)] {
             if let Some(set) = set {
-                upload(&mut planned.store, &mut cpu, name, set)?;
+                upload(&mut planned.store, device.as_mut(), name, set)?;
             }
         }
         planned.sets.drop_images();
-        initialise(&planned.store, &mut cpu, planned.config.seed);
-        Ok(Self { planned, cpu, progress: Progress::default() })
+        initialise(&planned.store, device.as_mut(), planned.config.seed)?;
+        Ok(Self { planned, device, progress: Progress::default() })
     }
 
     /// Steps of one epoch.
@@ -67,9 +67,9 @@ impl Trainer {
         let start = Instant::now();
         let before = self.progress.epoch_seconds;
         loop {
-            self.step();
+            self.step()?;
             self.progress.epoch_seconds = before + start.elapsed().as_secs_f64();
-            let sums = self.sums();
+            let sums = self.sums()?;
             let done = (self.progress.step as usize - 1) % self.planned.steps_per_epoch + 1;
             if !sums.loss.is_finite() {
                 return Err(Error::run(format!(
@@ -91,10 +91,11 @@ impl Trainer {
     }
 
     /// One training step.
-    fn step(&mut self) {
+    fn step(&mut self) -> Result<()> {
         let plan = next_plan(&self.planned, self.progress.step);
-        self.cpu.run(plan);
+        self.device.run(plan)?;
         self.progress.step += 1;
+        Ok(())
     }
 
     /// Repeats the run from `progress` on until a call writes a number that is not finite.
@@ -104,7 +105,7 @@ impl Trainer {
     pub fn find_not_finite(&mut self, last_step: u64) -> Error {
         while self.progress.step < last_step {
             let plan = next_plan(&self.planned, self.progress.step);
-            if let Err(error) = self.cpu.run_checked(plan, &self.planned.store) {
+            if let Err(error) = self.device.run_checked(plan, &self.planned.store) {
                 return Error::run(format!("step {}: {error}", self.progress.step + 1));
             }
             self.progress.step += 1;
@@ -113,10 +114,13 @@ impl Trainer {
     }
 
     /// Sums of the epoch so far.
-    pub fn sums(&self) -> Sums {
-        let m = self.cpu.persistent::<f64>(self.planned.store.metrics());
-        let scalars = self.cpu.persistent::<f32>(self.planned.store.scalars());
-        Sums {
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn sums(&self) -> Result<Sums> {
+        let m = self.device.persistent::<f64>(self.planned.store.metrics())?;
+        let scalars = self.device.persistent::<f32>(self.planned.store.scalars())?;
+        Ok(Sums {
             loss: m[metric::LOSS],
             cross_entropy: m[metric::CROSS_ENTROPY],
             kl: m[metric::KL],
@@ -126,7 +130,7 @@ impl Trainer {
             steps: m[metric::STEPS],
             anneal: f64::from(scalars[scalar::ANNEAL]),
             learning_rate: f64::from(scalars[scalar::LEARNING_RATE]),
-        }
+        })
     }
 
     /// Clears the sums after an epoch and returns its record.
@@ -134,10 +138,10 @@ impl Trainer {
     /// # Errors
     /// When `valid` does not belong to the validation set.
     pub fn close_epoch(&mut self, valid: Option<&Predictive>) -> Result<EpochRecord> {
-        let sums = self.sums();
+        let sums = self.sums()?;
         let seconds = std::mem::take(&mut self.progress.epoch_seconds);
         self.progress.seconds += seconds;
-        self.cpu.persistent_mut::<f64>(self.planned.store.metrics()).fill(0.0);
+        self.device.write(self.planned.store.metrics(), &[0f64; metric::COUNT])?;
         let mean = |sum: f64| sum / sums.steps;
         let (valid_accuracy, valid_nll) = match (valid, &self.planned.sets.valid) {
             (Some(predictive), Some(set)) => {
@@ -200,7 +204,8 @@ impl Trainer {
         samples: usize,
         report: &mut dyn FnMut(f64) -> Result<()>,
     ) -> Result<Predictive> {
-        let device = (&self.planned.store, &mut self.cpu);
+        let device: &mut dyn Backend = self.device.as_mut();
+        let device = (&self.planned.store, device);
         self.planned.posterior.predict(device, (index, images), samples, report)
     }
 
@@ -209,7 +214,7 @@ impl Trainer {
     /// # Errors
     /// When the disk is full or the folder cannot be written.
     pub fn save(&self, path: &Path, content: Content) -> Result<()> {
-        let device = (&self.planned.store, &self.cpu);
+        let device = (&self.planned.store, self.device.as_ref());
         checkpoint::save(path, device, self.planned.config.optimizer(), &self.progress, content)
     }
 
@@ -218,21 +223,26 @@ impl Trainer {
     /// # Errors
     /// When it is missing, malformed or of another configuration.
     pub fn load(&mut self, path: &Path, content: Content) -> Result<()> {
-        let device = (&self.planned.store, &mut self.cpu);
+        let device: &mut dyn Backend = self.device.as_mut();
+        let device = (&self.planned.store, device);
         self.progress = checkpoint::load(path, device, self.planned.config.optimizer(), content)?;
         Ok(())
     }
 
     /// Sets everything back to the start of the run.
-    pub fn restart(&mut self) {
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn restart(&mut self) -> Result<()> {
         let zeroed: Vec<_> = self.planned.store.saved_buffers();
         for region in zeroed {
             if self.planned.store.dtype(region.buffer) == Dtype::Real {
-                self.cpu.persistent_mut::<f32>(region).fill(0.0);
+                self.device.write(region, &vec![0f32; region.len])?;
             }
         }
-        initialise(&self.planned.store, &mut self.cpu, self.planned.config.seed);
+        initialise(&self.planned.store, self.device.as_mut(), self.planned.config.seed)?;
         self.progress = Progress::default();
+        Ok(())
     }
 }
 
@@ -245,10 +255,9 @@ fn next_plan(planned: &Planned, step: u64) -> &Plan {
     }
 }
 
-fn upload(store: &mut Store, cpu: &mut Cpu<f32>, name: &str, set: &ImageSet) -> Result<()> {
+fn upload(store: &mut Store, device: &mut dyn Backend, name: &str, set: &ImageSet) -> Result<()> {
     let images = store.buffer(&format!("{name}.images"), Dtype::U8, set.images.len())?;
     let labels = store.buffer(&format!("{name}.labels"), Dtype::U8, set.labels.len())?;
-    cpu.persistent_mut::<u8>(images).copy_from_slice(&set.images);
-    cpu.persistent_mut::<u8>(labels).copy_from_slice(&set.labels);
-    Ok(())
+    device.write(images, &set.images)?;
+    device.write(labels, &set.labels)
 }

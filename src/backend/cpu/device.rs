@@ -1,11 +1,13 @@
 //! The CPU as a device: the arenas of one store and its plans, and the loop over a plan's calls.
 
 use super::{Arena, Memory, Real, run_call};
+use crate::backend::Backend;
 use crate::call::{Dtype, Place, Region};
 use crate::graph::{Layout, Store};
 use crate::plan::{Plan, bytes};
 use crate::{Error, Result};
 use bytemuck::Pod;
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 /// Memory and execution of plans over one store, with Real = T.
@@ -49,27 +51,6 @@ impl<T: Real> Cpu<T> {
         run_call::<T>(&memory, &plan.calls[index]);
     }
 
-    /// Runs a plan and looks at every Real element that it writes.
-    ///
-    /// # Errors
-    /// Names the first call that wrote a number that is not finite.
-    pub fn run_checked(&mut self, plan: &Plan, store: &Store) -> Result<()> {
-        for (index, call) in plan.calls.iter().enumerate() {
-            self.run_one(plan, index);
-            for (region, _) in &call.writes {
-                if self.dtype(plan, region) == Dtype::Real && !self.finite(plan, region) {
-                    return Err(Error::run(format!(
-                        "call {index} ({} for {}) wrote a number that is not finite to {}",
-                        call.kind.name(),
-                        call.label,
-                        plan.buffer(store, region)
-                    )));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Elements of a region without gaps, of the persistent memory or of the plan that ran last.
     ///
     /// # Panics
@@ -97,6 +78,17 @@ impl<T: Real> Cpu<T> {
         bytemuck::cast_slice_mut(&mut self.persistent.bytes_mut()[start..start + region.elements() * size_of::<E>()])
     }
 
+    /// As [`read`](Self::read), for writing.
+    ///
+    /// # Panics
+    /// As [`read`](Self::read).
+    pub fn read_mut<E: Pod>(&mut self, plan: &Plan, region: Region) -> &mut [E] {
+        let (arena, start) = self.place::<E>(&plan.workspace, &region);
+        let bytes = region.elements() * size_of::<E>();
+        let arena = if std::ptr::eq(arena, &self.persistent) { &mut self.persistent } else { &mut self.workspace };
+        bytemuck::cast_slice_mut(&mut arena.bytes_mut()[start..start + bytes])
+    }
+
     fn place<E: Pod>(&self, workspace: &Layout, region: &Region) -> (&Arena, usize) {
         let (arena, layout) = match region.buffer.place {
             Place::Persistent => (&self.persistent, &self.layout),
@@ -108,17 +100,43 @@ impl<T: Real> Cpu<T> {
         (arena, slot.offset + region.offset * size_of::<E>())
     }
 
-    fn dtype(&self, plan: &Plan, region: &Region) -> Dtype {
+    /// Element type of a region's buffer.
+    pub fn dtype(&self, plan: &Plan, region: &Region) -> Dtype {
         match region.buffer.place {
             Place::Persistent => self.layout.slots[region.buffer.index].dtype,
             Place::Workspace => plan.workspace.slots[region.buffer.index].dtype,
         }
     }
+}
 
-    fn finite(&self, plan: &Plan, region: &Region) -> bool {
-        region.intervals().all(|(start, end)| {
-            let block = Region::contiguous(region.buffer, start, end - start);
-            self.read::<T>(plan, block).iter().all(|value| value.is_finite())
-        })
+impl Backend for Cpu<f32> {
+    fn run(&mut self, plan: &Plan) -> Result<()> {
+        Cpu::run(self, plan);
+        Ok(())
+    }
+
+    fn run_one(&mut self, plan: &Plan, index: usize) -> Result<()> {
+        Cpu::run_one(self, plan, index);
+        Ok(())
+    }
+
+    fn bytes(&self, plan: Option<&Plan>, region: Region) -> Result<Cow<'_, [u8]>> {
+        let (arena, layout) = match (region.buffer.place, plan) {
+            (Place::Persistent, _) => (&self.persistent, &self.layout),
+            (Place::Workspace, Some(plan)) => (&self.workspace, &plan.workspace),
+            (Place::Workspace, None) => return Err(Error::run("a workspace region was named without its plan")),
+        };
+        Ok(Cow::Borrowed(&arena.bytes()[layout.bytes_of(&region)]))
+    }
+
+    fn write_bytes(&mut self, region: Region, bytes: &[u8]) -> Result<()> {
+        assert_eq!(region.buffer.place, Place::Persistent, "the host writes persistent regions");
+        let range = self.layout.bytes_of(&region);
+        self.persistent.bytes_mut()[range].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn dtype(&self, plan: &Plan, region: &Region) -> Dtype {
+        Cpu::dtype(self, plan, region)
     }
 }

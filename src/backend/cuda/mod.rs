@@ -17,6 +17,8 @@ mod per_weight_kl;
 mod pool2d;
 mod rank_update;
 mod samples;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod softmax;
 
 pub use device::Cuda;
@@ -31,7 +33,9 @@ pub fn lower(l: &mut Lowering) {
         Kind::LinearForward(d, function) => linear::forward(l, d, *function),
         Kind::LinearGradInput(d) => linear::grad_input(l, d),
         Kind::LinearGradWeight(d) => linear::grad_weight(l, d),
-        Kind::LinearRankUpdate { dims, optimizer, input_gradient } => rank_update::rank_update(l, dims, *optimizer, *input_gradient),
+        Kind::LinearRankUpdate { dims, optimizer, input_gradient } => {
+            rank_update::rank_update(l, dims, *optimizer, *input_gradient)
+        }
         Kind::Conv2dForward(d, function) => conv2d::forward(l, d, *function),
         Kind::Conv2dGradInput(d) => conv2d::grad_input(l, d),
         Kind::Conv2dGradWeight(d) => conv2d::grad_weight(l, d),

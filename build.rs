@@ -1,0 +1,127 @@
+//! With feature `sim`: compiles every kernels/*.cu for the host, twice (plain, and instrumented for the race checks), together
+//! with the simulated device.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    #[cfg(feature = "sim")]
+    sim::build();
+}
+
+#[cfg(feature = "sim")]
+mod sim {
+    use std::path::{Path, PathBuf};
+    use std::{env, fs};
+
+    /// A kernel file: its stem and the kernels in it.
+    struct Source {
+        stem: String,
+        path: PathBuf,
+        kernels: Vec<String>,
+    }
+
+    pub fn build() {
+        let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("set by cargo"));
+        let out = PathBuf::from(env::var("OUT_DIR").expect("set by cargo"));
+        let folder = root.join("kernels");
+        println!("cargo:rerun-if-changed={}", folder.display());
+        let mut sources = sources(&folder, "");
+        sources.extend(sources_of_tests(&folder));
+        let mut objects = Vec::new();
+        for build in ["plain", "race"] {
+            let mut compiler = compiler(&folder);
+            if build == "race" {
+                compiler.flag("-fsanitize=thread");
+            }
+            for source in &sources {
+                compiler.file(wrapper(&out, source, build));
+            }
+            objects.extend(compiler.compile_intermediates());
+        }
+        let mut runtime = compiler(&folder);
+        runtime.files(files(&folder.join("sim"), "cpp")).file(tables(&out, &sources)).objects(&objects);
+        runtime.compile("bbh_sim");
+    }
+
+    fn sources_of_tests(folder: &Path) -> Vec<Source> {
+        sources(&folder.join("sim/tests"), "tests_")
+    }
+
+    fn sources(folder: &Path, prefix: &str) -> Vec<Source> {
+        let source = |path: PathBuf| {
+            let stem = path.file_stem().expect("a file name").to_string_lossy();
+            let text = fs::read_to_string(&path).expect("a readable kernel file");
+            Source { stem: format!("{prefix}{stem}"), kernels: kernels(&text), path }
+        };
+        files(folder, "cu").into_iter().map(source).collect()
+    }
+
+    fn compiler(folder: &Path) -> cc::Build {
+        let mut compiler = cc::Build::new();
+        compiler.cpp(true).std("c++17").opt_level(2).debug(false).include(folder);
+        compiler.flag("-g1").flag("-ffp-contract=off").flag("-fno-strict-aliasing").flag("-Wno-unknown-pragmas");
+        #[cfg(target_arch = "x86_64")]
+        if env::var("HOST") == env::var("TARGET")
+            && std::arch::is_x86_feature_detected!("avx2")
+            && std::arch::is_x86_feature_detected!("fma")
+        {
+            compiler.flag("-march=x86-64-v3");
+        }
+        compiler
+    }
+
+    /// Names of the kernels `extern "C" __global__ void [__launch_bounds__(..)] name(` of a file.
+    fn kernels(text: &str) -> Vec<String> {
+        let name = |part: &str| {
+            let mut rest = part.trim_start();
+            if let Some(bounds) = rest.strip_prefix("__launch_bounds__") {
+                rest = &bounds[bounds.find(')').expect("closed launch bounds") + 1..];
+            }
+            rest.split('(').next().expect("a kernel's name").trim().to_string()
+        };
+        text.split("extern \"C\" __global__ void").skip(1).map(name).collect()
+    }
+
+    /// Files of a folder with an extension, sorted by name.
+    fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+        let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        found.retain(|path| path.extension().is_some_and(|found| found == extension));
+        found.sort();
+        found
+    }
+
+    /// A file that includes the kernels of one source and lists them.
+    fn wrapper(out: &Path, source: &Source, build: &str) -> PathBuf {
+        let entries: String = source.kernels.iter().map(|kernel| format!("    SIM_KERNEL({kernel}),\n")).collect();
+        let text = format!(
+            "#include \"sim/device.h\"\n#include \"sim/table.h\"\nnamespace {{\n#include {:?}\n}}\nextern \"C\" const SimKernel sim_{build}_{}[] = {{\n{entries}    {{}}\n}};\n",
+            source.path, source.stem
+        );
+        write(out.join(format!("{}_{build}.cpp", source.stem)), &text)
+    }
+
+    /// A file with the tables of both builds, in the same order.
+    fn tables(out: &Path, sources: &[Source]) -> PathBuf {
+        let mut text = String::from("#include \"sim/table.h\"\n");
+        for build in ["plain", "race"] {
+            for source in sources {
+                text += &format!("extern \"C\" const SimKernel sim_{build}_{}[];\n", source.stem);
+            }
+            let names: Vec<String> = sources.iter().map(|source| format!("sim_{build}_{}", source.stem)).collect();
+            text += &format!(
+                "extern \"C\" const SimKernel* const sim_{build}_tables[] = {{{}, nullptr}};\n",
+                names.join(", ")
+            );
+        }
+        write(out.join("sim_tables.cpp"), &text)
+    }
+
+    /// Writes a file unless it has that content already, so that nothing is compiled anew without need.
+    fn write(path: PathBuf, text: &str) -> PathBuf {
+        if fs::read_to_string(&path).is_ok_and(|found| found == text) {
+            return path;
+        }
+        fs::write(&path, text).expect("a writable build folder");
+        path
+    }
+}

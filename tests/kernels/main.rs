@@ -1,0 +1,4 @@
+//! The CUDA kernels on the simulated device.
+
+mod device;
+mod parity;
