@@ -16,8 +16,12 @@ mod sim {
     struct Source {
         stem: String,
         path: PathBuf,
+        text: String,
         kernels: Vec<String>,
     }
+
+    /// What every kernel begins with.
+    const KERNEL: &str = "extern \"C\" __global__ void";
 
     pub fn build() {
         let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("set by cargo"));
@@ -50,7 +54,7 @@ mod sim {
         let source = |path: PathBuf| {
             let stem = path.file_stem().expect("a file name").to_string_lossy();
             let text = fs::read_to_string(&path).expect("a readable kernel file");
-            Source { stem: format!("{prefix}{stem}"), kernels: kernels(&text), path }
+            Source { stem: format!("{prefix}{stem}"), kernels: kernels(&text), text, path }
         };
         files(folder, "cu").into_iter().map(source).collect()
     }
@@ -78,7 +82,7 @@ mod sim {
             }
             rest.split('(').next().expect("a kernel's name").trim().to_string()
         };
-        text.split("extern \"C\" __global__ void").skip(1).map(name).collect()
+        text.split(KERNEL).skip(1).map(name).collect()
     }
 
     /// Files of a folder with an extension, sorted by name.
@@ -90,12 +94,15 @@ mod sim {
         found
     }
 
-    /// A file that includes the kernels of one source and lists them.
+    /// A file with the text of one source and a table of its kernels. They become static there: both builds are linked into one
+    /// program.
     fn wrapper(out: &Path, source: &Source, build: &str) -> PathBuf {
         let entries: String = source.kernels.iter().map(|kernel| format!("    SIM_KERNEL({kernel}),\n")).collect();
         let text = format!(
-            "#include \"sim/device.h\"\n#include \"sim/table.h\"\nnamespace {{\n#include {:?}\n}}\nextern \"C\" const SimKernel sim_{build}_{}[] = {{\n{entries}    {{}}\n}};\n",
-            source.path, source.stem
+            "#include \"sim/device.h\"\n#include \"sim/table.h\"\nnamespace {{\n#line 1 {:?}\n{}\n}}\nextern \"C\" const SimKernel sim_{build}_{}[] = {{\n{entries}    {{}}\n}};\n",
+            source.path,
+            source.text.replace(KERNEL, "static void"),
+            source.stem
         );
         write(out.join(format!("{}_{build}.cpp", source.stem)), &text)
     }

@@ -6,7 +6,7 @@ use bbh::check::Parity;
 
 /// Names and settings of the runs that every kernel goes through.
 pub fn modes() -> [(&'static str, Options); 3] {
-    let options = |order, race| Options { order, race, dropped: None };
+    let options = |order, race| Options { order, race, ..Options::default() };
     [
         ("forward", options(Order::Forward, false)),
         ("reverse", options(Order::Reverse, false)),
@@ -23,7 +23,7 @@ pub fn device(bytes: usize) -> (Sim, Address) {
 
 /// Tells the device where the buffers of a plan stand, so that the race build knows every stray access.
 pub fn name_buffers(sim: &mut Sim, base: Address, parity: &Parity, scratch: usize) {
-    sim.clear_buffers();
+    sim.clear_buffers(base);
     for (offset, bytes, name) in parity.buffers() {
         sim.name_buffer(base + offset as Address, bytes, name);
     }

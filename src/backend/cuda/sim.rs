@@ -4,7 +4,7 @@
 use super::launch::{Address, Graph, Launch, Launcher};
 use crate::{Error, Result};
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, c_char, c_double, c_int, c_uint, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr::{self, NonNull};
 
 /// In which order the threads of a block and the blocks of a grid run.
@@ -25,6 +25,8 @@ pub struct Options {
     pub race: bool,
     /// A synchronising site (file, line) that does nothing: for mutation tests.
     pub dropped: Option<(String, u32)>,
+    /// Most synchronisations and instrumented accesses of a launch; 0: the simulator's default, 2^31.
+    pub watchdog: u64,
 }
 
 /// A place in a kernel's source that synchronises threads, met by some launch of this process.
@@ -45,7 +47,6 @@ struct SimOptions {
     dropped_file: *const c_char,
     dropped_line: c_int,
     watchdog: u64,
-    watchdog_seconds: c_double,
 }
 
 unsafe extern "C" {
@@ -56,7 +57,7 @@ unsafe extern "C" {
     fn sim_allocate(bytes: usize) -> *mut c_void;
     fn sim_free(memory: *mut c_void);
     fn sim_name_buffer(start: *const c_void, bytes: usize, name: *const c_char);
-    fn sim_clear_buffers();
+    fn sim_clear_buffers(memory: *const c_void);
     fn sim_launch(
         kernel: usize,
         grid: *const c_uint,
@@ -107,10 +108,10 @@ impl Sim {
         unsafe { sim_name_buffer(start as *const c_void, bytes, name.as_ptr()) }
     }
 
-    /// Forgets all named parts.
-    pub fn clear_buffers(&mut self) {
-        // SAFETY: no pointer is passed.
-        unsafe { sim_clear_buffers() }
+    /// Forgets the named parts of the allocation at `start`.
+    pub fn clear_buffers(&mut self, start: Address) {
+        // SAFETY: the simulator compares the address and does not dereference it.
+        unsafe { sim_clear_buffers(start as *const c_void) }
     }
 
     fn outside_capture(&self, what: &str) -> Result<()> {
@@ -151,8 +152,7 @@ impl Sim {
             race: self.options.race.into(),
             dropped_file: file.as_ref().map_or(ptr::null(), |file| file.as_ptr()),
             dropped_line: self.options.dropped.as_ref().map_or(-1, |(_, line)| *line as c_int),
-            watchdog: 0,
-            watchdog_seconds: 0.0,
+            watchdog: self.options.watchdog,
         };
         // SAFETY: the kernel's number, its parameters' count and sizes were checked; all pointers outlive the call. Addresses
         // inside the parameters are the kernel's own matter, as on a GPU; the simulator's race build checks them.
