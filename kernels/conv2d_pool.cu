@@ -48,15 +48,6 @@ extern "C" __global__ void __launch_bounds__(256)
         for (u64 i = (u64)blockIdx.x * 256 + threadIdx.x; i < elements; i += (u64)weight_blocks * 256)
             dw.put((u32)i, sum_of_chunks(partials, chunks, elements, (u32)i));
     const u32 row = blockIdx.x - minimum(blockIdx.x, weight_blocks);
-    const u32 sample = row / d.outputs;
-    const u32 output = row % d.outputs;
-    const u32 area = d.out_height * d.out_width;
-    const u32 count = blockIdx.x < weight_blocks ? 0 : d.batch * area;
-    float sum = 0.0f;
-    for (u32 i = threadIdx.x; i < count; i += 256) {
-        const u64 index = (((u64)sample * d.batch + i / area) * d.outputs + output) * area + i % area;
-        if (argmax.data[index] < 4) sum += dy.data[index];
-    }
-    sum = block_sum<8>(sum);
-    if (threadIdx.x == 0 && count > 0) db.put(db.block(sample) + output, sum);
+    const bool is_bias = blockIdx.x >= weight_blocks;
+    pool_bias_gradient(row, is_bias, d.outputs, d.batch, d.out_height * d.out_width, dy, argmax, db);
 }

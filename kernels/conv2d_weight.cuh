@@ -131,3 +131,16 @@ DEVICE void weight_gradient(const WeightGradient& d, In<float> x, In<float> dy, 
         dw.put(target + ((u64)(first_output + o) * g.channels + first_channel) * taps + inner, sum);
     }
 }
+
+// db of output `row` of [samples, outputs]: the sum of dy over open windows. Every thread of the block comes here.
+DEVICE void pool_bias_gradient(u32 row, bool present, u32 outputs, u32 batch, u32 area, In<float> dy, In<u8> argmax, const Out<float>& db) {
+    const u32 sample = row / outputs;
+    const u32 output = row % outputs;
+    float sum = 0.0f;
+    for (u32 i = threadIdx.x; i < (present ? batch * area : 0); i += 256) {
+        const u64 index = (((u64)sample * batch + i / area) * outputs + output) * area + i % area;
+        if (argmax.data[index] < 4) sum += dy.data[index];
+    }
+    sum = block_sum<8>(sum);
+    if (threadIdx.x == 0 && present) db.put(db.block(sample) + output, sum);
+}

@@ -1,6 +1,7 @@
 //! Convolution with weights per sample, and its gradients.
 
 use super::launch::Arguments;
+use super::{conv2d_tensor, conv2d_tensor_weight};
 use super::lowering::{Function, Lowering, Out};
 use crate::call::*;
 use bytemuck::{Pod, Zeroable};
@@ -101,14 +102,18 @@ impl Correlation {
     pub fn cut(&mut self, slots: u32, scale: u32) {
         let area = self.out_height * self.out_width;
         if area <= slots {
-            self.images = (slots / area).min(self.batch);
-            self.rows = self.out_height;
+            self.tile((slots / area).min(self.batch), self.out_height, scale);
         } else {
-            self.images = 1;
-            self.rows = (slots / self.out_width).clamp(1, self.out_height);
+            self.tile(1, (slots / self.out_width).clamp(1, self.out_height), scale);
         }
-        self.bands = self.out_height.div_ceil(self.rows);
-        self.region_height = (self.rows * scale - 1) * self.stride + self.kernel;
+    }
+
+    /// Tiles of `images` images, or of `rows` rows of one.
+    pub fn tile(&mut self, images: u32, rows: u32, scale: u32) {
+        self.images = images;
+        self.rows = rows;
+        self.bands = self.out_height.div_ceil(rows);
+        self.region_height = (rows * scale - 1) * self.stride + self.kernel;
         self.region_width = (self.out_width * scale - 1) * self.stride + self.kernel;
     }
 
@@ -138,6 +143,9 @@ pub fn launch_exact(l: &mut Lowering, kernel: &'static str, mut d: Correlation, 
 }
 
 pub fn forward(l: &mut Lowering, d: &Conv2dDims, function: Unary) {
+    if conv2d_tensor::forward(l, d, function) {
+        return;
+    }
     let (x, w, b, y) = (l.read(0), l.read(1), l.read_if(d.bias != 0, 2), l.write(0));
     launch_exact(l, "conv2d", Correlation::forward(d), 1, |c| {
         Arguments::new().with(c).with(Function::from(function)).with(x).with(w).with(b).with(y)
@@ -146,13 +154,20 @@ pub fn forward(l: &mut Lowering, d: &Conv2dDims, function: Unary) {
 
 pub fn grad_input(l: &mut Lowering, d: &Conv2dDims) {
     let (dy, w, dx) = (l.read(0), l.read(1), l.write(0));
-    launch_exact(l, "conv2d_grad_input", Correlation::backward(d, d.out_height, d.out_width), 1, |c| {
+    let correlation = Correlation::backward(d, d.out_height, d.out_width);
+    if conv2d_tensor::grad_input(l, correlation, l.read_if(false, 0), w) {
+        return;
+    }
+    launch_exact(l, "conv2d_grad_input", correlation, 1, |c| {
         Arguments::new().with(c).with(dy).with(w).with(dx)
     });
 }
 
 pub fn grad_weight(l: &mut Lowering, d: &Conv2dDims) {
     let (x, dy, dw) = (l.read(0), l.read(1), l.write(0));
+    if conv2d_tensor_weight::grad_weight(l, d, [d.out_height, d.out_width], l.read_if(false, 0), l.write_if(false, 0)) {
+        return;
+    }
     let cut = WeightGradient::new(d, d.out_height, d.out_width);
     let target = cut.target(l, dw);
     cut.launch(l, "conv2d_grad_weight", Arguments::new().with(cut).with(x).with(dy).with(target));
@@ -191,24 +206,14 @@ impl WeightGradient {
         geometry.chunk = balanced(d.channels, (WEIGHT_THREADS / (geometry.groups * lines)).max(1));
         let mut cut = Self { geometry, chunk_images: 1, channel_blocks: d.channels.div_ceil(geometry.chunk), taps, dy_height, dy_width };
         let mut rows = d.out_height;
-        cut.stage(rows);
+        cut.geometry.tile(1, rows, 1);
         while rows > 1 && cut.staged_bytes() > WEIGHT_BYTES {
             rows = rows.div_ceil(2);
-            cut.stage(rows);
+            cut.geometry.tile(1, rows, 1);
         }
         let chunks = (BLOCKS / (cut.blocks() * d.samples)).clamp(1, d.batch);
         cut.chunk_images = d.batch.div_ceil(chunks);
         cut
-    }
-
-    /// One image, or a band of `rows` of its rows, at a time.
-    fn stage(&mut self, rows: u32) {
-        let g = &mut self.geometry;
-        g.images = 1;
-        g.rows = rows;
-        g.bands = g.out_height.div_ceil(rows);
-        g.region_height = (rows - 1) * g.stride + g.kernel;
-        g.region_width = (g.out_width - 1) * g.stride + g.kernel;
     }
 
     /// Offsets, gradients and region of a tile.

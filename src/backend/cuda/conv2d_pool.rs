@@ -2,10 +2,14 @@
 
 use super::conv2d::{Correlation, WeightGradient, launch_exact};
 use super::launch::Arguments;
+use super::{conv2d_tensor, conv2d_tensor_weight};
 use super::lowering::Lowering;
 use crate::call::*;
 
 pub fn forward(l: &mut Lowering, d: &Conv2dDims) {
+    if conv2d_tensor::pool_forward(l, d) {
+        return;
+    }
     let (x, w, b) = (l.read(0), l.read(1), l.read_if(d.bias != 0, 2));
     let (y, argmax) = (l.write(0), l.write(1));
     launch_exact(l, "conv2d_pool", Correlation::windows(d), 2, |c| {
@@ -15,7 +19,11 @@ pub fn forward(l: &mut Lowering, d: &Conv2dDims) {
 
 pub fn grad_input(l: &mut Lowering, d: &Conv2dDims) {
     let (dy, argmax, w, dx) = (l.read(0), l.read(1), l.read(2), l.write(0));
-    launch_exact(l, "conv2d_pool_grad_input", Correlation::backward(d, d.out_height / 2, d.out_width / 2), 1, |c| {
+    let correlation = Correlation::backward(d, d.out_height / 2, d.out_width / 2);
+    if conv2d_tensor::grad_input(l, correlation, argmax, w) {
+        return;
+    }
+    launch_exact(l, "conv2d_pool_grad_input", correlation, 1, |c| {
         Arguments::new().with(c).with(dy).with(argmax).with(w).with(dx)
     });
 }
@@ -26,6 +34,9 @@ const ELEMENTS: u32 = 1024;
 pub fn grad_weight(l: &mut Lowering, d: &Conv2dDims) {
     let (x, dy, argmax) = (l.read(0), l.read(1), l.read(2));
     let (dw, db) = (l.write(0), l.write(1));
+    if conv2d_tensor_weight::grad_weight(l, d, [d.out_height / 2, d.out_width / 2], argmax, db) {
+        return;
+    }
     let cut = WeightGradient::new(d, d.out_height / 2, d.out_width / 2);
     let target = cut.target(l, dw);
     cut.launch(l, "conv2d_pool_grad_weight", Arguments::new().with(cut).with(x).with(dy).with(argmax).with(target));
