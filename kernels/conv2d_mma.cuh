@@ -44,7 +44,7 @@ DEVICE void stage_vectors(const Correlation& d, const TensorCut& cut, Source<POO
         const u32 rest = i % area;
         const u32 column = rest % d.region_width - d.pad;
         const Place place = find_place<POOLED>(row + rest / d.region_width - d.pad, column, d.dilation, d.height, d.width);
-        const u64 start = (u64)image * d.channels * stored + place.index;
+        const u64 start = (u64)image * d.channels * stored;
         const bool row_inside = image < batch_end && row + rest / d.region_width - d.pad < d.height;
         const bool inside = image < batch_end && place.inside;
 #pragma unroll 2
@@ -57,9 +57,9 @@ DEVICE void stage_vectors(const Correlation& d, const TensorCut& cut, Source<POO
                     const u32 j = channel % d.kernel;
                     const u32 c = channel / d.kernel;
                     const bool here = row_inside && c < d.channels && column + j < d.width;
-                    values[e] = here ? source.at(start + (u64)c * stored + j, 0) : 0.0f;
+                    values[e] = here ? source.at(start + (u64)c * stored + (place.index + j), 0) : 0.0f;
                 } else {
-                    values[e] = inside && channel < d.channels ? source.at(start + (u64)channel * stored, place.window) : 0.0f;
+                    values[e] = inside && channel < d.channels ? source.at(start + (u64)channel * stored + place.index, place.window) : 0.0f;
                 }
             }
             region[i * cut.pixel_vectors + v] = round_vector(values);
