@@ -14,6 +14,8 @@ mod rank_update;
 mod raw_call;
 mod raw_calls;
 mod report;
+mod shapes_conv2d;
+mod shapes_pool2d;
 
 pub use case::{Built, Case, Constant};
 pub use parity::{Outcome, Parity, Step};
