@@ -16,6 +16,8 @@ mod raw_call;
 mod raw_calls;
 mod report;
 mod shapes;
+mod shapes_conv2d;
+mod shapes_pool2d;
 
 pub use case::{Built, Case, Constant};
 pub use directional::check_directions;
