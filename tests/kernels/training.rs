@@ -81,5 +81,5 @@ fn the_other_divergence_mixtures_clipping_and_rmsprop_follow_the_cpu() {
     let per_weight = options(MethodKind::Bbh, GeneratorKind::Sliced, KlKind::PerWeight);
     follows("per weight, mixture", Options { mc: Some(true), ..per_weight });
     let map = options(MethodKind::Map, GeneratorKind::Shared, KlKind::None);
-    follows("map, clipped", Options { clip: Some(0.01), optimizer: Some(OptimizerKind::RmsProp), ..map });
+    follows("map, clipped", Options { clip: Some(0.01), optimizer: Some(OptimizerKind::Rmsprop), ..map });
 }
