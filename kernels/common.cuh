@@ -70,6 +70,11 @@ DEVICE float square_root(float x) {
     asm("sqrt.rn.f32 %0, %1;" : "=f"(r) : "f"(x));
     return r;
 }
+DEVICE double square_root(double x) {
+    double r;
+    asm("sqrt.rn.f64 %0, %1;" : "=d"(r) : "d"(x));
+    return r;
+}
 DEVICE float reciprocal_root(float x) {
     float r;
     asm("rsqrt.approx.f32 %0, %1;" : "=f"(r) : "f"(x));

@@ -32,3 +32,49 @@ DEVICE uint4 stream_bits(Stream s, u32 block) {
 DEVICE float uniform_of(u32 bits) {
     return minimum(((float)(int)(bits >> 8) + 0.5f) * 5.9604644775390625e-8f, 0.99999994f);
 }
+
+// Two normals from two random words by Box-Muller: sqrt(-2 ln u0) times cos and sin of 2 pi u1. The angle is taken in
+// (-pi, pi), half a turn back: cos and sin change their sign.
+DEVICE float2 box_muller(u32 bits0, u32 bits1) {
+    const float radius = square_root(-2.0f * logarithm(uniform_of(bits0)));
+    const float turns = ((float)((int)(bits1 >> 8) - (1 << 23)) + 0.5f) * 5.9604644775390625e-8f;
+    const float angle = 6.28318531f * turns;
+    return make_float2(-radius * cosine_fast(angle), -radius * sine_fast(angle));
+}
+
+// Elements 4 block to 4 block + 3 of N(0, 1).
+DEVICE float4 stream_normals(Stream s, u32 block) {
+    const uint4 bits = stream_bits(s, block);
+    const float2 first = box_muller(bits.x, bits.y), second = box_muller(bits.z, bits.w);
+    return make_float4(first.x, first.y, second.x, second.y);
+}
+
+DEVICE float lane_of(float4 v, u32 lane) { return lane == 0 ? v.x : lane == 1 ? v.y : lane == 2 ? v.z : v.w; }
+
+// Element i of N(0, 1).
+DEVICE float stream_normal(Stream s, u64 i) { return lane_of(stream_normals(s, (u32)(i / 4)), (u32)(i % 4)); }
+
+// A bijection of 0..4^half, with the multiply-and-xor round of Philox 2x32.
+DEVICE u32 feistel(u32 k0, u32 k1, u32 half, u32 value) {
+    const u32 mask = (1u << half) - 1;
+    u32 left = value >> half, right = value & mask;
+    for (int round = 0; round < 10; round++) {
+        const u32 mixed = multiply_high(0xD2511F53u, right ^ k0) ^ (0xD2511F53u * (right ^ k0)) ^ k1;
+        const u32 old_left = left;
+        left = right;
+        right = old_left ^ (mixed & mask);
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return left << half | right;
+}
+
+// Where element i of 0..n goes in the permutation that the key names (src/random/permute.rs).
+DEVICE u32 permute(u32 k0, u32 k1, u32 n, u32 i) {
+    u32 bits = 8;
+    while (bits < 32 && (n - 1) >> bits) bits++;
+    const u32 half = (bits + 1) / 2;
+    u32 value = feistel(k0, k1, half, i);
+    while (value >= n) value = feistel(k0, k1, half, value);
+    return value;
+}

@@ -122,6 +122,7 @@ static inline float log2_fast(float x) { return log2f(x); }
 static inline float sine_fast(float x) { return sinf(x); }
 static inline float cosine_fast(float x) { return cosf(x); }
 static inline float square_root(float x) { return sqrtf(x); }
+static inline double square_root(double x) { return sqrt(x); }
 static inline float reciprocal_root(float x) { return 1.0f / sqrtf(x); }
 static inline float divide(float a, float b) { return a / b; }
 

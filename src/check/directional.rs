@@ -12,7 +12,10 @@ use crate::plan::Plan;
 use crate::{Error, Result};
 
 /// Steps to try, largest first: where a larger one crosses a kink, a smaller one may not.
-const STEPS: [f64; 4] = [1.0 / 128.0, 1.0 / 512.0, 1.0 / 2048.0, 1.0 / 8192.0];
+const STEPS: [f64; 5] = [1.0 / 64.0, 1.0 / 256.0, 1.0 / 1024.0, 1.0 / 4096.0, 1.0 / 16384.0];
+
+/// How closely a step and its half must agree, in parts of the derivative.
+const CURVATURE: f64 = 1e-3;
 
 /// Rounding of the output in f32, in parts of the sum of the sizes of its terms.
 const ROUNDING: f64 = 2.0 * f32::EPSILON as f64;
@@ -81,7 +84,7 @@ impl Argument {
         Ok(Self { region, name, values, direction })
     }
 
-    /// The derivative by the largest step that crosses no kink.
+    /// The derivative by the largest step that crosses no kink and is small enough for the curvature.
     fn difference(
         &self,
         prepared: &Prepared,
@@ -89,13 +92,8 @@ impl Argument {
         device: &mut dyn Backend,
         cpu: &mut Cpu<f64>,
     ) -> Result<Option<Difference>> {
-        let mut digest = |step: f64| {
-            cpu.persistent_mut::<f64>(self.region).copy_from_slice(&self.moved(step));
-            branches::run(cpu, &prepared.forward)
-        };
-        let here = digest(0.0);
-        let step = STEPS.into_iter().find(|&step| digest(step) == here && digest(-step) == here);
-        digest(0.0);
+        let step = STEPS.into_iter().find(|&step| self.is_smooth(prepared, cpu, step));
+        self.outcome(prepared, cpu, 0.0);
         let Some(step) = step else { return Ok(None) };
         let mut output = |step: f64| {
             write(device, self.region, &self.moved(step))?;
@@ -107,6 +105,28 @@ impl Argument {
         let ((ahead, size), (behind, _)) = (output(step)?, output(-step)?);
         write(device, self.region, &self.values)?;
         Ok(Some(Difference { value: (ahead - behind) / (2.0 * step), noise: ROUNDING * size / step }))
+    }
+
+    /// True when the CPU, in f64, takes the same branches over the step, and half of it gives the same derivative.
+    fn is_smooth(&self, prepared: &Prepared, cpu: &mut Cpu<f64>, step: f64) -> bool {
+        let here = self.outcome(prepared, cpu, 0.0).1;
+        let mut derivative = |step: f64| {
+            let ((ahead, after), (behind, before)) =
+                (self.outcome(prepared, cpu, step), self.outcome(prepared, cpu, -step));
+            (after == here && before == here).then_some((ahead - behind) / (2.0 * step))
+        };
+        match (derivative(step), derivative(step / 2.0)) {
+            (Some(whole), Some(half)) => (whole - half).abs() <= CURVATURE * half.abs().max(f64::MIN_POSITIVE),
+            _ => false,
+        }
+    }
+
+    /// What the CPU computes `step` along the direction: the output, and a digest of the branches taken.
+    fn outcome(&self, prepared: &Prepared, cpu: &mut Cpu<f64>, step: f64) -> (f64, u64) {
+        cpu.persistent_mut::<f64>(self.region).copy_from_slice(&self.moved(step));
+        let digest = branches::run(cpu, &prepared.forward);
+        let output = cpu.read::<f64>(&prepared.forward, prepared.forward.kept[0]);
+        (output.iter().zip(&prepared.seeds).map(|(value, seed)| value * seed).sum(), digest)
     }
 
     fn compare(&self, prepared: &Prepared, expected: &Difference, gradient: &[f32], tolerance: f64) -> Result<()> {

@@ -60,16 +60,13 @@ pub struct Outcome {
 }
 
 impl Parity {
-    /// Both gradient plans of a case, unfused and fused.
+    /// The forward plan and both gradient plans of a case.
     ///
     /// # Errors
     /// When the machine refuses the memory.
     pub fn of_case(prepared: &Prepared) -> Result<Vec<Self>> {
-        prepared
-            .plans
-            .iter()
-            .map(|plan| Ok(Self::new(&prepared.store, plan.clone(), prepared.device(&[plan])?)))
-            .collect()
+        let plans = [&prepared.forward].into_iter().chain(&prepared.plans);
+        plans.map(|plan| Ok(Self::new(&prepared.store, plan.clone(), prepared.device(&[plan])?))).collect()
     }
 
     /// A plan with a CPU device that holds its persistent values.

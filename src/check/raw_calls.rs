@@ -187,21 +187,17 @@ fn element_wise() -> Vec<RawCall> {
     calls
 }
 
-/// Normal and uniform numbers over several counters, with ragged ends, set and added.
+/// Normal and uniform numbers over several counters, with ragged ends.
 fn noise() -> Vec<RawCall> {
-    let mut calls = Vec::new();
-    for elements in [1_u32, 3, 17, 33, 129, 4096, 5003] {
-        for write in [Write::Set, Write::Add] {
-            let dims = NoiseDims { elements, stream: 1234, scale: 0.5, shift: 0.25 };
-            for kind in [Kind::Normal(dims), Kind::Uniform(dims)] {
-                calls.push(RawCall {
-                    name: format!("{elements} {write:?}"),
-                    kind,
-                    reads: vec![Piece::words(&[3, 0xdead_beef, 17, 0])],
-                    writes: vec![(Piece::real(elements as usize), write)],
-                });
-            }
-        }
-    }
-    calls
+    let call = |elements: u32, kind: Kind| RawCall {
+        name: format!("{elements}"),
+        kind,
+        reads: vec![Piece::words(&[3, 0xdead_beef, 17, 0])],
+        writes: vec![(Piece::real(elements as usize), Write::Set)],
+    };
+    let both = |elements: u32| {
+        let dims = NoiseDims { elements, stream: 1234, scale: 0.5, shift: 0.25 };
+        [call(elements, Kind::Normal(dims)), call(elements, Kind::Uniform(dims))]
+    };
+    [1, 3, 17, 33, 129, 4096, 5003].into_iter().flat_map(both).collect()
 }
