@@ -17,6 +17,7 @@ mod raw_calls;
 mod report;
 mod shapes;
 mod shapes_conv2d;
+mod shapes_linear;
 mod shapes_pool2d;
 
 pub use case::{Built, Case, Constant};
