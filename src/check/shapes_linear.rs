@@ -50,7 +50,8 @@ const MAPS: [(usize, [usize; 4], bool); 24] = [
 fn maps() -> Vec<Case> {
     let case = |(x_samples, sizes, biased): (usize, [usize; 4], bool)| {
         let [samples, rows, inputs, outputs] = sizes;
-        let name = format!("S{x_samples} of {samples} N{rows} I{inputs} O{outputs}{}", if biased { "" } else { " no bias" });
+        let name =
+            format!("S{x_samples} of {samples} N{rows} I{inputs} O{outputs}{}", if biased { "" } else { " no bias" });
         Case::op("linear", &name, move |g| {
             let (x, w) = factors(g, x_samples, sizes)?;
             let b = if biased { Some(argument(g, "b", &[('S', samples), ('O', outputs)])?) } else { None };
@@ -60,7 +61,11 @@ fn maps() -> Vec<Case> {
     MAPS.map(case).into()
 }
 
-fn factors(g: &mut Graph, x_samples: usize, [samples, rows, inputs, outputs]: [usize; 4]) -> Result<(TensorId, TensorId)> {
+fn factors(
+    g: &mut Graph,
+    x_samples: usize,
+    [samples, rows, inputs, outputs]: [usize; 4],
+) -> Result<(TensorId, TensorId)> {
     let x = argument(g, "x", &[('S', x_samples), ('N', rows), ('I', inputs)])?;
     Ok((x, argument(g, "w", &[('S', samples), ('O', outputs), ('I', inputs)])?))
 }
