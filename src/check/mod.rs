@@ -15,6 +15,7 @@ mod rank_update;
 mod raw_call;
 mod raw_calls;
 mod report;
+mod shapes_pairwise;
 
 pub use case::{Built, Case, Constant};
 pub use directional::check_directions;
