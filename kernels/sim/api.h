@@ -30,7 +30,7 @@ int sim_launch(size_t kernel, const unsigned* grid, const unsigned* block, size_
                const void* const* parameters, const SimOptions* options);
 const char* sim_error();
 
-// Synchronising sites that launches have met: (kernel, file, line) once each.
+// Synchronising sites that this thread's last launch met: (file, line) once each.
 size_t sim_site_count();
-void sim_site(size_t index, const char** kernel, const char** file, int* line, const char** kind);
+void sim_site(size_t index, const char** file, int* line, const char** kind);
 }

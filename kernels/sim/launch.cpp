@@ -28,28 +28,25 @@ bool is_parameter(const void* address) {
 // ---- synchronising sites ---------------------------------------------------------------------------------------------------
 
 struct Site {
-    const char *kernel, *file;
+    const char* file;
     int line;
     const char* kind;
 };
-static std::vector<Site> sites;
+static std::vector<Site> met;  // by the running launch
+static thread_local std::vector<Site> last_met;
+static size_t last_site;  // where the last search ended: barriers are met by one thread after another
 
 bool is_dropped(const char* file, int line) {
     const SimOptions& options = block.options;
     return options.dropped_file && options.dropped_line == line && strcmp(options.dropped_file, file) == 0;
 }
 
-// The last site met stands first in most lookups: barriers are met by one thread after another.
-static size_t last_site;
-
 void note_site(const char* file, int line, const char* kind) {
-    const auto is_this = [&](const Site& site) {
-        return site.line == line && site.file == file && strcmp(site.kernel, block.name) == 0;
-    };
-    if (last_site < sites.size() && is_this(sites[last_site])) return;
-    const auto found = std::find_if(sites.begin(), sites.end(), is_this);
-    last_site = size_t(found - sites.begin());
-    if (found == sites.end()) sites.push_back({block.name, file, line, kind});
+    const auto is_this = [&](const Site& site) { return site.line == line && site.file == file; };
+    if (last_site < met.size() && is_this(met[last_site])) return;
+    const auto found = std::find_if(met.begin(), met.end(), is_this);
+    last_site = size_t(found - met.begin());
+    if (found == met.end()) met.push_back({file, line, kind});
 }
 
 // ---- the table of kernels --------------------------------------------------------------------------------------------------
@@ -140,6 +137,7 @@ int sim_launch(size_t kernel, const unsigned* grid, const unsigned* threads, siz
     block.launch++;
     block.failed = false;
     block.events = 0;
+    met.clear();
     block.random = options->seed * 2654435761u + 88172645463325252u;
     bool good = accept_shape(grid, threads, dynamic_shared) && copy_parameters(from);
     if (good) {
@@ -149,6 +147,7 @@ int sim_launch(size_t kernel, const unsigned* grid, const unsigned* threads, siz
         run_grid(grid, dynamic_shared);
         good = !block.failed && check_guards(block.error, sizeof block.error);
     }
+    last_met = met;
     if (good) return 0;
     memcpy(last_error, block.error, sizeof last_error);
     return 1;
@@ -156,17 +155,11 @@ int sim_launch(size_t kernel, const unsigned* grid, const unsigned* threads, siz
 
 const char* sim_error() { return last_error; }
 
-size_t sim_site_count() {
-    const std::lock_guard<std::recursive_mutex> lock(device_mutex);
-    return sites.size();
-}
+size_t sim_site_count() { return last_met.size(); }
 
-void sim_site(size_t index, const char** kernel, const char** file, int* line, const char** kind) {
-    const std::lock_guard<std::recursive_mutex> lock(device_mutex);
-    const Site& site = sites[index];
-    *kernel = site.kernel;
-    *file = site.file;
-    *line = site.line;
-    *kind = site.kind;
+void sim_site(size_t index, const char** file, int* line, const char** kind) {
+    *file = last_met[index].file;
+    *line = last_met[index].line;
+    *kind = last_met[index].kind;
 }
 }

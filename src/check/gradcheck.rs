@@ -10,7 +10,7 @@ pub use super::prepared::check_case;
 use super::case::Case;
 use super::prepared::Prepared;
 use super::report::Row;
-use super::{models, ops, ops_images, rank_update, shapes_pairwise};
+use super::{models, ops, ops_images, rank_update, shapes, shapes_conv2d, shapes_pairwise, shapes_pool2d};
 use crate::{Error, Result};
 use rayon::prelude::*;
 
@@ -36,6 +36,9 @@ impl Default for Options {
 pub fn cases() -> Vec<Case> {
     let mut cases = ops::cases();
     cases.extend(ops_images::cases());
+    cases.extend(shapes::cases());
+    cases.extend(shapes_conv2d::cases());
+    cases.extend(shapes_pool2d::cases());
     cases.extend(shapes_pairwise::cases());
     cases.extend(models::cases());
     cases

@@ -15,7 +15,10 @@ mod rank_update;
 mod raw_call;
 mod raw_calls;
 mod report;
+mod shapes;
+mod shapes_conv2d;
 mod shapes_pairwise;
+mod shapes_pool2d;
 
 pub use case::{Built, Case, Constant};
 pub use directional::check_directions;

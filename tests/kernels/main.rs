@@ -2,5 +2,6 @@
 
 mod coverage;
 mod device;
+mod mutation;
 mod parity;
 mod planted;

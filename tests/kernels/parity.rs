@@ -10,10 +10,10 @@ use bbh::check::{Outcome, Parity, Step};
 const FP32: f64 = 1e-5;
 
 /// Kernels of differences between weights and prior draws that may be close to each other: what rounding a draw to f32 does to
-/// such a difference, or to the sum of their logarithms of either sign, any f32 arithmetic would do.
+/// such a difference, any f32 arithmetic would do.
 const ILL_CONDITIONED: [(&str, f64); 4] = [
-    ("per_weight_kl_8", 3e-4),
-    ("per_weight_kl_16", 3e-4),
+    ("per_weight_kl_8", 1e-4),
+    ("per_weight_kl_16", 1e-4),
     ("per_weight_kl_grad_8", 1e-3),
     ("per_weight_kl_grad_16", 1e-3),
 ];
@@ -22,7 +22,7 @@ const ILL_CONDITIONED: [(&str, f64); 4] = [
 const MANY: usize = 64;
 
 /// Arithmetic of each run of a call, and whether its inputs are rounded to the operands of the tensor cores beforehand.
-const RUNS: [(Math, bool); 5] =
+pub const RUNS: [(Math, bool); 5] =
     [(Math::Fp32, true), (Math::Tf32, true), (Math::Tf32, false), (Math::Bf16, true), (Math::Bf16, false)];
 
 /// Largest relative error of a kernel that rounds its operands.
@@ -34,7 +34,8 @@ fn rounded(math: Math) -> f64 {
     }
 }
 
-fn bound(step: &Step, math: Math, exact: bool) -> f64 {
+/// Largest relative error of a call.
+pub fn bound(step: &Step, math: Math, exact: bool) -> f64 {
     let known =
         ILL_CONDITIONED.iter().find(|(kernel, _)| step.launches().iter().any(|launch| launch.kernel == *kernel));
     match known {

@@ -5,6 +5,8 @@ mod batch;
 mod bias;
 mod conv2d;
 mod conv2d_pool;
+mod conv2d_tensor;
+mod conv2d_tensor_weight;
 mod device;
 mod elementwise;
 mod launch;

@@ -3,7 +3,7 @@
 
 use super::launch::{Address, Graph, Launch, Launcher};
 use crate::{Error, Result};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr::{self, NonNull};
 
@@ -29,7 +29,7 @@ pub struct Options {
     pub watchdog: u64,
 }
 
-/// A place in a kernel's source that synchronises threads, met by some launch of this process.
+/// A place in a kernel's source that synchronises threads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Site {
     pub kernel: String,
@@ -68,18 +68,14 @@ unsafe extern "C" {
     ) -> c_int;
     fn sim_error() -> *const c_char;
     fn sim_site_count() -> usize;
-    fn sim_site(
-        index: usize,
-        kernel: *mut *const c_char,
-        file: *mut *const c_char,
-        line: *mut c_int,
-        kind: *mut *const c_char,
-    );
+    fn sim_site(index: usize, file: *mut *const c_char, line: *mut c_int, kind: *mut *const c_char);
 }
 
 /// A simulated device with its memory and captures.
 pub struct Sim {
     pub options: Options,
+    /// Synchronising sites met by launches since this was made or emptied; `None`: they are not recorded.
+    pub sites: Option<BTreeSet<Site>>,
     kernels: HashMap<String, usize>,
     allocations: Vec<(NonNull<u8>, usize)>,
     recording: Option<Vec<Launch>>,
@@ -98,7 +94,7 @@ impl Default for Sim {
 impl Sim {
     pub fn new(options: Options) -> Self {
         let kernels = kernel_names().into_iter().enumerate().map(|(index, name)| (name, index)).collect();
-        Self { options, kernels, allocations: Vec::new(), recording: None, graphs: Vec::new() }
+        Self { options, sites: None, kernels, allocations: Vec::new(), recording: None, graphs: Vec::new() }
     }
 
     /// Names a part of an allocation; in a race run a kernel may then touch named parts only.
@@ -133,7 +129,7 @@ impl Sim {
         }
     }
 
-    fn execute(&self, launch: &Launch) -> Result<()> {
+    fn execute(&mut self, launch: &Launch) -> Result<()> {
         let Some(&kernel) = self.kernels.get(launch.kernel) else {
             return Err(Error::run(format!("simulated device: there is no kernel {}", launch.kernel)));
         };
@@ -166,6 +162,9 @@ impl Sim {
                 &options,
             )
         };
+        if let Some(met) = &mut self.sites {
+            met.extend(sites(launch.kernel));
+        }
         // SAFETY: the simulator keeps the text of its last error until its next launch on this thread.
         if code == 0 {
             Ok(())
@@ -236,7 +235,10 @@ impl Launcher for Sim {
 
     fn replay(&mut self, graph: Graph) -> Result<()> {
         self.outside_capture("a replay")?;
-        self.graphs[graph.0].iter().try_for_each(|launch| self.execute(launch))
+        let launches = std::mem::take(&mut self.graphs[graph.0]);
+        let result = launches.iter().try_for_each(|launch| self.execute(launch));
+        self.graphs[graph.0] = launches;
+        result
     }
 }
 
@@ -246,16 +248,16 @@ pub fn kernel_names() -> Vec<String> {
     (0..unsafe { sim_kernel_count() }).map(|kernel| unsafe { string(sim_kernel_name(kernel)) }).collect()
 }
 
-/// Synchronising sites that launches of this process have met.
-pub fn sites() -> Vec<Site> {
+/// Synchronising sites that this thread's last launch, of `kernel`, met.
+fn sites(kernel: &str) -> Vec<Site> {
     // SAFETY: no pointer is passed.
     let count = unsafe { sim_site_count() };
     let site = |index| {
-        let (mut kernel, mut file, mut kind, mut line) = (ptr::null(), ptr::null(), ptr::null(), 0);
-        // SAFETY: the index is below the count; the simulator sets all four, to static strings.
+        let (mut file, mut kind, mut line) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: the index is below the count; the simulator sets all three, to static strings.
         unsafe {
-            sim_site(index, &mut kernel, &mut file, &mut line, &mut kind);
-            Site { kernel: string(kernel), file: string(file), line: line as u32, kind: string(kind) }
+            sim_site(index, &mut file, &mut line, &mut kind);
+            Site { kernel: kernel.into(), file: string(file), line: line as u32, kind: string(kind) }
         }
     };
     (0..count).map(site).collect()
