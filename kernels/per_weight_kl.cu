@@ -10,8 +10,17 @@ enum { WEIGHT_THREADS = 128 };
 DEVICE float magnitude(float x) { return float_of(bits_of(x) & 0x7fffffffu); }
 DEVICE float infinity() { return float_of(0x7f800000u); }
 
-// sqrt(x^2 + e): never zero. Infinite for infinite x.
-DEVICE float distance(float x) { return square_root(fused_multiply_add(x, x, KL_EPSILON)); }
+// 1 / x of a positive normal number.
+DEVICE float reciprocal(float x) {
+    const float root = reciprocal_root_of_normal(x);
+    return root * root;
+}
+
+// sqrt(x^2 + e): never zero.
+DEVICE float distance(float x) {
+    const float squared = fused_multiply_add(x, x, KL_EPSILON);
+    return squared * reciprocal_root_of_normal(squared);
+}
 
 // Samples and prior draws of a quad of weights.
 template <int SAMPLES> struct Weights {
@@ -74,7 +83,7 @@ template <int SAMPLES> DEVICE void kl_partials(PairwiseDims d, In<float> w, cons
                 if (j >= (int)d.samples) break;
                 Nearest near_w, near_p;
                 find(values, d.samples, j, near_w, near_p);
-                const float quotient = divide(distance(near_p.distance), distance(near_w.distance) + KL_EPSILON);
+                const float quotient = distance(near_p.distance) * reciprocal(distance(near_w.distance) + KL_EPSILON);
                 of_weight += logarithm(quotient + KL_EPSILON);
             }
             if (is_weight(d, quad.first + lane)) sum += of_weight;
@@ -93,7 +102,7 @@ extern "C" __global__ void __launch_bounds__(WEIGHT_THREADS)
     per_weight_kl_8(PairwiseDims d, In<float> w, In<u32> words, double* partials) {
     kl_partials<8>(d, w, words.data, partials);
 }
-extern "C" __global__ void __launch_bounds__(WEIGHT_THREADS)
+extern "C" __global__ void __launch_bounds__(WEIGHT_THREADS, 2)
     per_weight_kl_16(PairwiseDims d, In<float> w, In<u32> words, double* partials) {
     kl_partials<16>(d, w, words.data, partials);
 }
@@ -119,10 +128,10 @@ DEVICE void pull(const Weights<SAMPLES>& values, u32 samples, float factor, floa
         Nearest near_w, near_p;
         find(values, samples, j, near_w, near_p);
         const float rho = distance(near_w.distance), nu = distance(near_p.distance);
-        const float inverse = divide(1.0f, rho + KL_EPSILON), quotient = nu * inverse;
-        const float d_quotient = divide(factor, quotient + KL_EPSILON);
-        const float of_w = divide(-d_quotient * quotient * inverse, rho) * near_w.difference;
-        const float of_p = divide(d_quotient * inverse, nu) * near_p.difference;
+        const float inverse = reciprocal(rho + KL_EPSILON), quotient = nu * inverse;
+        const float d_quotient = factor * reciprocal(quotient + KL_EPSILON);
+        const float of_w = -d_quotient * quotient * inverse * reciprocal(rho) * near_w.difference;
+        const float of_p = d_quotient * inverse * reciprocal(nu) * near_p.difference;
         gradient[j] += of_w + of_p;
 #pragma unroll
         for (int i = 0; i < SAMPLES; i++)
@@ -158,7 +167,7 @@ extern "C" __global__ void __launch_bounds__(WEIGHT_THREADS)
     per_weight_kl_grad_8(PairwiseDims d, In<float> w, In<u32> words, In<float> dkl, Out<float> dw) {
     kl_gradient<8>(d, w, words.data, dkl.data[0], dw);
 }
-extern "C" __global__ void __launch_bounds__(WEIGHT_THREADS)
+extern "C" __global__ void __launch_bounds__(WEIGHT_THREADS, 2)
     per_weight_kl_grad_16(PairwiseDims d, In<float> w, In<u32> words, In<float> dkl, Out<float> dw) {
     kl_gradient<16>(d, w, words.data, dkl.data[0], dw);
 }

@@ -2,6 +2,23 @@
 #pragma once
 #include "dims.cuh"
 
+// log2(x) and 1 / sqrt(x) of normal numbers, without the care that smaller ones need.
+#if defined(__CUDACC__)
+DEVICE float log2_of_normal(float x) {
+    float r;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+DEVICE float reciprocal_root_of_normal(float x) {
+    float r;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+#else
+DEVICE float log2_of_normal(float x) { return log2_fast(x); }
+DEVICE float reciprocal_root_of_normal(float x) { return reciprocal_root(x); }
+#endif
+
 // One random stream at one step. Element i is lane i % 4 of counter [i / 4, stream, step, 0].
 struct Stream {
     u32 key0, key1, stream, step;
@@ -37,7 +54,7 @@ DEVICE float uniform_of(u32 bits) {
 // 1 + f the number, exact.
 DEVICE float minus_twice_logarithm(u32 k) {
     const float integer = (float)(int)k;
-    const float far = -1.38629436f * log2_fast(fused_multiply_add(integer, 5.9604644775390625e-8f, 2.98023223876953125e-8f));
+    const float far = -1.38629436f * log2_of_normal(fused_multiply_add(integer, 5.9604644775390625e-8f, 2.98023223876953125e-8f));
     const float g = fused_multiply_add(integer - 16777216.0f, -1.1920928955078125e-7f, -5.9604644775390625e-8f);
     const float tail = fused_multiply_add(g, fused_multiply_add(g, 0.03125f, 0.0833333333f), 0.25f);
     return k >= 0xf80000u ? fused_multiply_add(g * g, tail, g) : far;
@@ -47,7 +64,7 @@ DEVICE float minus_twice_logarithm(u32 k) {
 // root. The angle is taken in (-pi, pi), half a turn back: cos and sin change their sign.
 DEVICE float2 box_muller(u32 bits0, u32 bits1) {
     const float squared = minus_twice_logarithm(bits0 >> 8);
-    const float radius = -squared * reciprocal_root(squared);
+    const float radius = -squared * reciprocal_root_of_normal(squared);
     const float angle = fused_multiply_add((float)((int)(bits1 >> 8) - (1 << 23)), 3.74507030e-7f, 1.87253515e-7f);
     return make_float2(radius * cosine_fast(angle), radius * sine_fast(angle));
 }
