@@ -10,7 +10,8 @@ pub use super::prepared::check_case;
 use super::case::Case;
 use super::prepared::Prepared;
 use super::report::Row;
-use super::{models, ops, ops_images, rank_update, shapes, shapes_conv2d, shapes_linear, shapes_pool2d};
+use super::{models, ops, ops_images, rank_update};
+use super::{shapes, shapes_conv2d, shapes_linear, shapes_pairwise, shapes_pool2d};
 use crate::{Error, Result};
 use rayon::prelude::*;
 
@@ -40,6 +41,7 @@ pub fn cases() -> Vec<Case> {
     cases.extend(shapes_conv2d::cases());
     cases.extend(shapes_linear::cases());
     cases.extend(shapes_pool2d::cases());
+    cases.extend(shapes_pairwise::cases());
     cases.extend(models::cases());
     cases
 }
