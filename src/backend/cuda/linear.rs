@@ -5,6 +5,9 @@ use super::lowering::{Function, Lowering, Out};
 use crate::call::*;
 
 pub fn forward(l: &mut Lowering, d: &LinearDims, function: Unary) {
+    if d.rows <= MOST_SKINNY_ROWS {
+        return skinny_forward(l, d, function);
+    }
     let p = Product { m: d.rows, n: d.outputs, k: d.inputs, terms: 1, blocks: d.samples };
     let finish = Finish { function: function.into(), bias: d.bias == 1 };
     p.launch(l, "linear", finish, |l, split, partials| {
@@ -12,6 +15,19 @@ pub fn forward(l: &mut Lowering, d: &LinearDims, function: Unary) {
         let arguments = arguments.with(l.read(0)).with(l.read(1)).with(l.read_if(finish.bias, 2));
         arguments.with(l.write(0)).with(partials)
     });
+}
+
+/// Few rows: w is read once.
+fn skinny_forward(l: &mut Lowering, d: &LinearDims, function: Unary) {
+    let (kernel, group) = match d.rows {
+        0..=4 => ("linear_4_rows", 8),
+        5..=8 => ("linear_8_rows", 4),
+        _ => ("linear_16_rows", 4),
+    };
+    let blocks = d.outputs.div_ceil(group * SKINNY_WARPS).min(MOST_SKINNY_BLOCKS);
+    let arguments = Arguments::new().with(*d).with(Function::from(function)).with(l.read(0)).with(l.read(1));
+    let arguments = arguments.with(l.read_if(d.bias == 1, 2)).with(l.write(0));
+    l.launch(kernel, [blocks, d.samples, 1], 32 * SKINNY_WARPS, arguments);
 }
 
 pub fn grad_input(l: &mut Lowering, d: &LinearDims) {
@@ -117,3 +133,8 @@ const DEPTH: u32 = 16;
 const THREADS: u32 = 128;
 const SUM_THREADS: u32 = 256;
 const MOST_SUM_BLOCKS: u32 = 2112;
+
+/// Rows, warps of a block and most blocks of a sample of kernels/linear_skinny.cu.
+const MOST_SKINNY_ROWS: u32 = 16;
+const SKINNY_WARPS: u32 = 8;
+const MOST_SKINNY_BLOCKS: u32 = 1056;
