@@ -16,7 +16,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// x [x samples, rows, inputs], w [samples, outputs, inputs]: x samples, [samples, rows, inputs, outputs], bias.
-const MAPS: [(usize, [usize; 4], bool); 24] = [
+const MAPS: [(usize, [usize; 4], bool); 26] = [
     // few rows: one, two and three groups of rows, outputs and inputs that vectors divide and that they do not
     (1, [1, 1, 1, 1], true),
     (2, [2, 3, 1, 17], false),
@@ -26,6 +26,8 @@ const MAPS: [(usize, [usize; 4], bool); 24] = [
     (2, [2, 5, 512, 33], true),
     (1, [3, 8, 129, 36], false),
     (1, [1, 16, 1100, 9], true),
+    (1, [1, 2, 2051, 5], true),
+    (1, [1, 6, 1032, 33], true),
     (1, [1, 9, 1028, 40], true),
     // one tile and less
     (1, [1, 17, 33, 65], false),

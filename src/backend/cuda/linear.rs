@@ -1,28 +1,44 @@
 //! Linear maps and their gradients as matrix products c [m, n] = sum over terms of a [m, k] b [k, n].
 
 use super::launch::{Address, Arguments};
-use super::lowering::{Function, Lowering, Out};
+use super::lowering::{Function, Lowering, Math, Out};
 use crate::call::*;
 
 pub fn forward(l: &mut Lowering, d: &LinearDims, function: Unary) {
+    if d.rows <= MOST_SKINNY_ROWS {
+        return skinny_forward(l, d, function);
+    }
     let p = Product { m: d.rows, n: d.outputs, k: d.inputs, terms: 1, blocks: d.samples };
     let finish = Finish { function: function.into(), bias: d.bias == 1 };
-    p.launch(l, "linear", finish, |l, split, partials| {
+    p.launch(l, &FORWARD, finish, |l, split, partials| {
         let arguments = Arguments::new().with(*d).with(finish.function).with(split.steps);
         let arguments = arguments.with(l.read(0)).with(l.read(1)).with(l.read_if(finish.bias, 2));
         arguments.with(l.write(0)).with(partials)
     });
 }
 
+/// Few rows: w is read once.
+fn skinny_forward(l: &mut Lowering, d: &LinearDims, function: Unary) {
+    let (kernel, group) = match d.rows {
+        0..=4 => ("linear_4_rows", 8),
+        5..=8 => ("linear_8_rows", 4),
+        _ => ("linear_16_rows", 4),
+    };
+    let blocks = d.outputs.div_ceil(group * SKINNY_WARPS).min(MOST_SKINNY_BLOCKS);
+    let arguments = Arguments::new().with(*d).with(Function::from(function)).with(l.read(0)).with(l.read(1));
+    let arguments = arguments.with(l.read_if(d.bias == 1, 2)).with(l.write(0));
+    l.launch(kernel, [blocks, d.samples, 1], 32 * SKINNY_WARPS, arguments);
+}
+
 pub fn grad_input(l: &mut Lowering, d: &LinearDims) {
     let (blocks, terms) = if d.shared_input == 1 { (1, d.samples) } else { (d.samples, 1) };
     let p = Product { m: d.rows, n: d.inputs, k: d.outputs, terms, blocks };
-    p.launch(l, "linear_grad_input", Finish::plain(), |l, split, partials| gradient(l, d, split, partials));
+    p.launch(l, &GRAD_INPUT, Finish::plain(), |l, split, partials| gradient(l, d, split, partials));
 }
 
 pub fn grad_weight(l: &mut Lowering, d: &LinearDims) {
     let p = Product { m: d.outputs, n: d.inputs, k: d.rows, terms: 1, blocks: d.samples };
-    p.launch(l, "linear_grad_weight", Finish::plain(), |l, split, partials| gradient(l, d, split, partials));
+    p.launch(l, &GRAD_WEIGHT, Finish::plain(), |l, split, partials| gradient(l, d, split, partials));
 }
 
 fn gradient(l: &Lowering, d: &LinearDims, split: Split, partials: Address) -> Arguments {
@@ -76,22 +92,35 @@ impl Product {
         Split { steps: per_split, count: steps.div_ceil(per_split) }
     }
 
-    /// Launches a product with tiles of `TILE` x `TILE`, and the sum of its splits.
+    /// Launches a product, and the sum of its splits.
     fn launch(
         &self,
         l: &mut Lowering,
-        kernel: &'static str,
+        kernels: &Kernels,
         finish: Finish,
         arguments: impl Fn(&Lowering, Split, Address) -> Arguments,
     ) {
-        let tiles = self.m.div_ceil(TILE) * self.n.div_ceil(TILE);
-        let split = self.split(tiles.saturating_mul(self.blocks), DEPTH);
+        let tile = self.tile(l.math);
+        let (kernel, shared) = kernels.of(tile);
+        let tiles = self.m.div_ceil(tile.lines) * self.n.div_ceil(TILE);
+        let split = self.split(tiles.saturating_mul(self.blocks), tile.depth());
         let partials = self.partials(l, split);
         let arguments = arguments(l, split, partials);
-        l.launch(kernel, [tiles, split.count, self.blocks], THREADS, arguments);
+        l.launch_shared(kernel, [tiles, split.count, self.blocks], [THREADS, 1, 1], shared, arguments);
         if split.count > 1 {
             self.sum_splits(l, split, finish, partials);
         }
+    }
+
+    /// Tensor cores where a tile of theirs is filled by a quarter at least and multiplied along a whole step; 128 lines where
+    /// they are no more work than 64.
+    fn tile(&self, math: Math) -> Tile {
+        let fills = self.m >= 16 && self.n >= 16 && self.m.min(TILE) * self.n.min(TILE) >= TILE * TILE / 4 && self.k >= 16;
+        if math == Math::Fp32 || !fills {
+            return Tile { math: Math::Fp32, lines: TILE };
+        }
+        let wide = self.m > TILE && self.m.next_multiple_of(2 * TILE) == self.m.next_multiple_of(TILE);
+        Tile { math, lines: if wide { 2 * TILE } else { TILE } }
     }
 
     /// Scratch for the sums of several splits.
@@ -111,9 +140,75 @@ impl Product {
     }
 }
 
-/// Tiles, steps and threads of kernels/linear.cu.
+/// Tile of c that a block computes: `lines` x [`TILE`].
+#[derive(Clone, Copy)]
+struct Tile {
+    math: Math,
+    lines: u32,
+}
+
+impl Tile {
+    /// Inner length of a step.
+    fn depth(self) -> u32 {
+        if self.math == Math::Fp32 { 16 } else { 32 }
+    }
+}
+
+/// The kernels of one call, and which of its operands lie with the inner axis contiguous.
+struct Kernels {
+    fp32: &'static str,
+    tf32: [&'static str; 2],
+    bf16: [&'static str; 2],
+    inner: [bool; 2],
+}
+
+const FORWARD: Kernels = Kernels {
+    fp32: "linear",
+    tf32: ["linear_tf32_64", "linear_tf32_128"],
+    bf16: ["linear_bf16_64", "linear_bf16_128"],
+    inner: [true, true],
+};
+const GRAD_INPUT: Kernels = Kernels {
+    fp32: "linear_grad_input",
+    tf32: ["linear_grad_input_tf32_64", "linear_grad_input_tf32_128"],
+    bf16: ["linear_grad_input_bf16_64", "linear_grad_input_bf16_128"],
+    inner: [true, false],
+};
+const GRAD_WEIGHT: Kernels = Kernels {
+    fp32: "linear_grad_weight",
+    tf32: ["linear_grad_weight_tf32_64", "linear_grad_weight_tf32_128"],
+    bf16: ["linear_grad_weight_bf16_64", "linear_grad_weight_bf16_128"],
+    inner: [false, false],
+};
+
+impl Kernels {
+    /// Kernel for a tile, and its dynamic shared bytes.
+    fn of(&self, tile: Tile) -> (&'static str, u32) {
+        let wide = usize::from(tile.lines > TILE);
+        let stage = staged(tile.math, self.inner[0], tile.lines) + staged(tile.math, self.inner[1], TILE);
+        match tile.math {
+            Math::Fp32 => (self.fp32, 0),
+            Math::Tf32 => (self.tf32[wide], STAGES * stage),
+            Math::Bf16 => (self.bf16[wide], STAGES * stage),
+        }
+    }
+}
+
+/// Bytes of one operand's tile in a stage: `Tile` of kernels/linear_tensor.cu.
+fn staged(math: Math, inner: bool, lines: u32) -> u32 {
+    let depth = Tile { math, lines }.depth();
+    let padding = if (math == Math::Tf32) == inner { 4 } else { 8 };
+    4 * if inner { lines * (depth + padding) } else { depth * (lines + padding) }
+}
+
+/// Columns of a tile, stages and threads of kernels/linear_tensor.cu; kernels/linear.cu has the same tile and threads.
 const TILE: u32 = 64;
-const DEPTH: u32 = 16;
+const STAGES: u32 = 3;
 const THREADS: u32 = 128;
 const SUM_THREADS: u32 = 256;
 const MOST_SUM_BLOCKS: u32 = 2112;
+
+/// Rows, warps of a block and most blocks of a sample of kernels/linear_skinny.cu.
+const MOST_SKINNY_ROWS: u32 = 16;
+const SKINNY_WARPS: u32 = 8;
+const MOST_SKINNY_BLOCKS: u32 = 1056;
