@@ -69,6 +69,7 @@ static bool accept_shape(const unsigned* grid, const unsigned* threads, size_t d
     const u64 count = u64(threads[0]) * threads[1] * threads[2];
     if (!grid[0] || !grid[1] || !grid[2] || !count) return refuse("an empty grid or block");
     if (count > MOST_THREADS || threads[2] > 64) return refuse("a block of more than 1024 threads");
+    if (count > block.kernel->bounds.threads) return refuse("a block of more threads than the kernel's launch bounds");
     if (grid[0] > 0x7fffffffu || grid[1] > 65535 || grid[2] > 65535) return refuse("a grid above 2^31-1, 65535, 65535 blocks");
     if (dynamic_shared > MOST_SHARED) return refuse("more than 227 KiB of dynamic shared memory");
     return true;
