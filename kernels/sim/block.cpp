@@ -75,8 +75,8 @@ static void open_barrier() {
     u32 collective = 0;
     for (u32 warp = 0; warp < block.warp_count; warp++)
         for (const Collective& c : block.warps[warp].collectives) collective += u32(__builtin_popcount(c.arrived));
-    fail("deadlock: of %u threads %u wait at a barrier and %u in warp collectives that never complete", block.alive,
-         block.waiting, collective);
+    fail("deadlock: of %u threads %u wait at a barrier (line %d) and %u in warp collectives that never complete", block.alive,
+         block.waiting, block.waiting ? block.barrier_line : 0, collective);
 }
 
 static void become(u32 thread) {
@@ -153,8 +153,7 @@ static void prepare_threads() {
     first_warp();
 }
 
-void run_block(u64 number) {
-    block.number = number;
+void run_block() {
     prepare_threads();
     u32 first;
     pick(&first);
@@ -178,8 +177,8 @@ using namespace sim;
 
 extern "C" void sim_sync_threads(const char* file, int line) {
     note_site(file, line, "syncthreads");
-    if (is_dropped(file, line)) return;
     tick();
+    if (is_dropped(file, line)) return;
     if (!block.waiting) {
         block.barrier_file = file;
         block.barrier_line = line;
@@ -223,5 +222,6 @@ static void exchange_nothing(void**, u32) { block.warps[block.current / WARP].ep
 
 extern "C" void sim_sync_warp(u32 mask, const char* file, int line) {
     note_site(file, line, "syncwarp");
+    tick();
     if (!is_dropped(file, line)) sim_collective(exchange_nothing, mask, nullptr);
 }

@@ -4,12 +4,14 @@
 #include "table.h"
 #include "api.h"
 #include <mutex>
+#include <string>
 #include <vector>
 
 namespace sim {
 
 const u32 MOST_THREADS = 1024, WARP = 32, MOST_WARPS = MOST_THREADS / WARP;
-const size_t MOST_SHARED = 227 << 10;  // of a block, bytes: compute capability 9.0
+const size_t MOST_SHARED = 227 << 10;         // of a block, bytes: compute capability 9.0
+const size_t MOST_STATIC_SHARED = 48 << 10;  // of it in arrays of fixed size
 
 // A stack, and where its owner stopped.
 struct Fiber {
@@ -48,6 +50,7 @@ struct Warp {
 // A shared array; `key` null: the dynamic shared memory.
 struct SharedArray {
     const void* key;
+    const char* name;
     char* start;
     size_t bytes;
 };
@@ -59,8 +62,7 @@ struct Block {
     const char* name;
     void** parameters;
     SimOptions options;
-    u64 number;            // of the block in the grid
-    u32 launch;            // of the process
+    u32 turn, first_turn;  // blocks that ran before this one, and before the first of this launch
     u32 thread_count, warp_count;
     u32 alive, waiting;    // threads; those at the barrier
     u32 epoch;             // barriers passed
@@ -81,11 +83,11 @@ extern Block block;
 
 // Ends the launch with a message: kernel, block, thread, what. Does not return to the kernel.
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
-// Counts an event of the watchdog.
+// Counts an event of the watchdog: a synchronisation or an instrumented access.
 void tick();
 // Runs whoever is next; returns when the current thread may go on.
 void reschedule();
-void run_block(u64 number);
+void run_block();
 
 // fiber.cpp
 Fiber* take_fiber();
@@ -101,15 +103,35 @@ void finish_copies(Thread& thread);
 // memory.cpp
 void clear_shared(size_t dynamic_shared);
 void check_shared_gaps();
+// Guard bytes of device memory. A broken guard is mended, so that the next launch is not blamed for it.
 bool check_guards(char* error, size_t size);
-const SharedArray* shared_array_at(const void* address, size_t bytes);
-// Name and offset of device memory at an address; null when it may not be touched.
-const char* buffer_at(const void* address, size_t bytes, size_t* offset);
+// What kernels may touch: a shared array, or device memory (the named parts of an allocation, if it has any).
+struct Extent {
+    const char* start;
+    size_t bytes;
+    bool is_shared;
+    const char* name;
+};
+bool holds(const Extent& extent, const void* address, size_t bytes);
+// The extent that holds all bytes; false: there is none.
+bool find_extent(const void* address, size_t bytes, Extent* found);
+bool is_shared(const void* address, size_t bytes);
+// "byte 12 of y", or how far past the end of which extent.
+std::string describe(const void* address);
+// Where shared arrays lie, from `shared_start` on.
+const size_t SHARED_ARENA = MOST_SHARED + (64 << 10);
+extern char* const shared_start;
 
 // race.cpp: checks an access of the current thread against bounds and against accesses of others.
 void check_access(const void* address, size_t bytes, bool write, const void* code);
+// Marks shared memory that cp.async will write: until it has, nobody may touch it.
+void begin_flight(const Copy& copy);
+void end_flight(const Copy& copy);
+void forget_flights();
 
 // launch.cpp
+// Number in the grid of a block that ran in this launch.
+u64 number_of_turn(u32 turn);
 extern std::recursive_mutex device_mutex;  // launches and changes of memory, one at a time
 // True for the copied parameters of the running launch.
 bool is_parameter(const void* address);

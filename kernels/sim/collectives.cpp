@@ -71,7 +71,7 @@ extern "C" void sim_exchange_bf16(void** lanes, u32 mask) {
 // Checks the 16-byte row that a lane names, as an access of that lane.
 static void check_row(const void* row, u32 lane) {
     if (reinterpret_cast<uintptr_t>(row) % 16) fail("ldmatrix: the row of lane %u does not start on 16 bytes", lane);
-    if (!shared_array_at(row, 16)) fail("ldmatrix: the row of lane %u lies outside shared memory", lane);
+    if (!is_shared(row, 16)) fail("ldmatrix: the row of lane %u lies outside shared memory", lane);
     if (!block.options.race) return;
     const u32 me = block.current;
     block.current = me / WARP * WARP + lane;

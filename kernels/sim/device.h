@@ -26,8 +26,8 @@ extern "C" {
 // The running thread's place; blocks run one at a time.
 extern uint3 threadIdx, blockIdx, blockDim, gridDim;
 
-// The array of the running block that belongs to `key`, made on first use.
-void* sim_shared(const void* key, size_t bytes);
+// The array of the running block that belongs to `key`, made on first use; `name`: in the source.
+void* sim_shared(const void* key, const char* name, size_t bytes);
 void* sim_dynamic_shared();
 void sim_sync_threads(const char* file, int line);
 void sim_sync_warp(u32 mask, const char* file, int line);
@@ -54,7 +54,7 @@ void sim_exchange_matrices(void** lanes, u32 mask);
 #define SHARED(T, name, dims)                                                                  \
     typedef T sim_type_##name dims;                                                            \
     static const char sim_key_##name = 0;                                                      \
-    sim_type_##name& name = *static_cast<sim_type_##name*>(sim_shared(&sim_key_##name, sizeof(sim_type_##name)))
+    sim_type_##name& name = *static_cast<sim_type_##name*>(sim_shared(&sim_key_##name, #name, sizeof(sim_type_##name)))
 #define DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(sim_dynamic_shared())
 
 // ---- synchronisation ---------------------------------------------------------------------------------------------------

@@ -69,6 +69,7 @@ static bool accept_shape(const unsigned* grid, const unsigned* threads, size_t d
     const u64 count = u64(threads[0]) * threads[1] * threads[2];
     if (!grid[0] || !grid[1] || !grid[2] || !count) return refuse("an empty grid or block");
     if (count > MOST_THREADS || threads[2] > 64) return refuse("a block of more than 1024 threads");
+    if (count > block.kernel->bounds.threads) return refuse("a block of more threads than the kernel's launch bounds");
     if (grid[0] > 0x7fffffffu || grid[1] > 65535 || grid[2] > 65535) return refuse("a grid above 2^31-1, 65535, 65535 blocks");
     if (dynamic_shared > MOST_SHARED) return refuse("more than 227 KiB of dynamic shared memory");
     return true;
@@ -89,24 +90,32 @@ static bool copy_parameters(const void* const* from) {
 }
 
 // Numbers of the grid's blocks in the order in which they run; empty: in rising order.
-static std::vector<u64> block_order(u64 count) {
-    std::vector<u64> order;
-    if (block.options.order == FORWARD) return order;
+static std::vector<u64> order;
+
+static void draw_order(u64 count) {
+    order.clear();
+    if (block.options.order == FORWARD) return;
     order.resize(count);
     std::iota(order.rbegin(), order.rend(), u64(0));
     if (block.options.order == RANDOM)
         for (u64 i = count; i > 1; i--) std::swap(order[i - 1], order[next_random() % i]);
-    return order;
+}
+
+u64 number_of_turn(u32 turn) {
+    const u32 index = turn - block.first_turn;
+    return index < order.size() ? order[index] : index;
 }
 
 static void run_grid(const unsigned* grid, size_t dynamic_shared) {
     const u64 count = u64(grid[0]) * grid[1] * grid[2];
-    const std::vector<u64> order = block_order(count);
+    draw_order(count);
+    block.first_turn = block.turn + 1;
     for (u64 i = 0; i < count && !block.failed; i++) {
-        const u64 number = order.empty() ? i : order[i];
+        block.turn++;
+        const u64 number = number_of_turn(block.turn);
         blockIdx = {u32(number % grid[0]), u32(number / grid[0] % grid[1]), u32(number / (u64(grid[0]) * grid[1]))};
         clear_shared(dynamic_shared);
-        run_block(number);
+        run_block();
         if (!block.failed) check_shared_gaps();
     }
 }
@@ -134,7 +143,6 @@ int sim_launch(size_t kernel, const unsigned* grid, const unsigned* threads, siz
     block.kernel = find_kernel(options->race ? sim_race_tables : sim_plain_tables, kernel);
     block.name = find_kernel(sim_plain_tables, kernel)->name;
     block.parameters = parameters;
-    block.launch++;
     block.failed = false;
     block.events = 0;
     met.clear();
@@ -145,7 +153,10 @@ int sim_launch(size_t kernel, const unsigned* grid, const unsigned* threads, siz
         blockDim = {threads[0], threads[1], threads[2]};
         block.thread_count = threads[0] * threads[1] * threads[2];
         run_grid(grid, dynamic_shared);
-        good = !block.failed && check_guards(block.error, sizeof block.error);
+        char broken[sizeof block.error];
+        const bool whole = check_guards(broken, sizeof broken);
+        if (!whole && !block.failed) memcpy(block.error, broken, sizeof broken);
+        good = whole && !block.failed;
     }
     last_met = met;
     if (good) return 0;

@@ -174,3 +174,60 @@ extern "C" __global__ void planted_endless_reads(u32 n, In<float> x, Out<float> 
     while (*place == *place || n == 0) {}
     y.put(threadIdx.x, x.data[threadIdx.x ^ 1]);
 }
+
+// ---- found by the race build alone -------------------------------------------------------------------------------------------
+
+// The reads of both warps end before the second barrier of warp 0 only: its write races with the reads of warp 1, although the
+// last reader in reverse order is in warp 0.
+extern "C" __global__ void planted_forgotten_reader(u32 n, In<float> x, Out<float> y) {
+    SHARED(float, value, [1]);
+    const u32 i = blockIdx.x * THREADS + threadIdx.x;
+    if (threadIdx.x == 0) value[0] = 0.0f;
+    __syncthreads();
+    const float zero = value[0];
+    if (threadIdx.x < 32) {
+        __syncwarp();
+        if (threadIdx.x == 0) value[0] = 0.0f;
+    }
+    if (i < n) y.put(i, x.data[i ^ 1] + zero);
+}
+
+// Two floats at an address that is no multiple of 8.
+extern "C" __global__ void planted_misaligned_vector(u32 n, In<float> x, Out<float> y) {
+    const u32 i = blockIdx.x * THREADS + threadIdx.x;
+    const float2 pair = *reinterpret_cast<const float2*>(x.data + 1);
+    if (i < n) y.put(i, x.data[i ^ 1] + 0.0f * pair.x);
+}
+
+// Past the end of a row, but inside the array.
+extern "C" __global__ void planted_row_overrun(u32 n, In<float> x, Out<float> y) {
+    SHARED(float, rows, [2][THREADS]);
+    const u32 i = blockIdx.x * THREADS + threadIdx.x, width = blockDim.x;
+    rows[1][threadIdx.x] = 0.0f;
+    rows[0][threadIdx.x + (threadIdx.x == 63 ? width : 0)] = 0.0f;
+    if (i < n) y.put(i, x.data[i ^ 1] + rows[1][threadIdx.x]);
+}
+
+extern "C" __global__ void planted_long_shift(u32 n, In<float> x, Out<float> y) {
+    const u32 i = blockIdx.x * THREADS + threadIdx.x;
+    const u32 none = 1u << (blockDim.x - 32);
+    if (i < n) y.put(i, x.data[i ^ 1] + (none == 77 ? 1.0f : 0.0f));
+}
+
+// ---- shared memory -----------------------------------------------------------------------------------------------------------
+
+extern "C" __global__ void planted_shared_underrun(u32 n, In<float> x, Out<float> y) {
+    SHARED(float, tile, [THREADS]);
+    const u32 i = blockIdx.x * THREADS + threadIdx.x;
+    float* const first = tile;
+    first[(int)threadIdx.x - 1] = 0.0f;
+    if (i < n) y.put(i, x.data[i ^ 1]);
+}
+
+extern "C" __global__ void planted_large_arrays(u32 n, In<float> x, Out<float> y) {
+    SHARED(float, one, [8192]);
+    SHARED(float, two, [8192]);
+    const u32 i = blockIdx.x * THREADS + threadIdx.x;
+    one[threadIdx.x] = two[threadIdx.x] = 0.0f;
+    if (i < n) y.put(i, x.data[i ^ 1] + one[threadIdx.x] + two[threadIdx.x]);
+}
