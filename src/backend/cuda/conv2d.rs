@@ -1,8 +1,8 @@
 //! Convolution with weights per sample, and its gradients.
 
 use super::launch::Arguments;
-use super::{conv2d_tensor, conv2d_tensor_weight};
 use super::lowering::{Function, Lowering, Out};
+use super::{conv2d_tensor, conv2d_tensor_weight};
 use crate::call::*;
 use bytemuck::{Pod, Zeroable};
 
@@ -129,7 +129,13 @@ pub fn balanced(total: u32, most: u32) -> u32 {
 }
 
 /// Appends a launch of an fp32 correlation; `arguments` follow its dims.
-pub fn launch_exact(l: &mut Lowering, kernel: &'static str, mut d: Correlation, scale: u32, arguments: impl FnOnce(Correlation) -> Arguments) {
+pub fn launch_exact(
+    l: &mut Lowering,
+    kernel: &'static str,
+    mut d: Correlation,
+    scale: u32,
+    arguments: impl FnOnce(Correlation) -> Arguments,
+) {
     let tiles = d.outputs.div_ceil(OUTPUTS);
     d.groups = balanced(tiles, WARPS);
     let lanes = WARPS / d.groups * 32;
@@ -158,9 +164,7 @@ pub fn grad_input(l: &mut Lowering, d: &Conv2dDims) {
     if conv2d_tensor::grad_input(l, correlation, l.read_if(false, 0), w) {
         return;
     }
-    launch_exact(l, "conv2d_grad_input", correlation, 1, |c| {
-        Arguments::new().with(c).with(dy).with(w).with(dx)
-    });
+    launch_exact(l, "conv2d_grad_input", correlation, 1, |c| Arguments::new().with(c).with(dy).with(w).with(dx));
 }
 
 pub fn grad_weight(l: &mut Lowering, d: &Conv2dDims) {
@@ -204,7 +208,14 @@ impl WeightGradient {
         let lines = d.kernel * d.kernel / taps;
         geometry.groups = balanced(d.outputs.div_ceil(OUTPUTS), WEIGHT_GROUPS.min(WEIGHT_THREADS / lines).max(1));
         geometry.chunk = balanced(d.channels, (WEIGHT_THREADS / (geometry.groups * lines)).max(1));
-        let mut cut = Self { geometry, chunk_images: 1, channel_blocks: d.channels.div_ceil(geometry.chunk), taps, dy_height, dy_width };
+        let mut cut = Self {
+            geometry,
+            chunk_images: 1,
+            channel_blocks: d.channels.div_ceil(geometry.chunk),
+            taps,
+            dy_height,
+            dy_width,
+        };
         let mut rows = d.out_height;
         cut.geometry.tile(1, rows, 1);
         while rows > 1 && cut.staged_bytes() > WEIGHT_BYTES {
