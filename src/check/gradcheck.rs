@@ -36,9 +36,9 @@ impl Default for Options {
 /// All cases, ops before models.
 pub fn cases() -> Vec<Case> {
     let mut cases = ops::cases();
+    cases.extend(shapes_conv2d::cases());
     cases.extend(ops_images::cases());
     cases.extend(shapes::cases());
-    cases.extend(shapes_conv2d::cases());
     cases.extend(shapes_linear::cases());
     cases.extend(shapes_pool2d::cases());
     cases.extend(shapes_pairwise::cases());

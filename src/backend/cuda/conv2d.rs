@@ -227,13 +227,16 @@ impl WeightGradient {
         cut
     }
 
+    /// Offsets of a tile's pixels.
+    fn offset_bytes(&self) -> u32 {
+        4 * (self.geometry.rows * self.geometry.out_width).next_multiple_of(4)
+    }
+
     /// Offsets, gradients and region of a tile.
     fn staged_bytes(&self) -> u32 {
         let g = &self.geometry;
-        let pixels = g.rows * g.out_width;
-        4 * (pixels.next_multiple_of(4)
-            + pixels * (g.groups * OUTPUTS + 4)
-            + g.chunk * g.region_height * g.region_width)
+        let gradients = g.rows * g.out_width * (g.groups * OUTPUTS + 4);
+        self.offset_bytes() + 4 * (gradients + g.chunk * g.region_height * g.region_width)
     }
 
     /// Channel blocks times output blocks.
@@ -265,7 +268,7 @@ impl WeightGradient {
         let units = g.groups * g.chunk * (g.kernel * g.kernel / self.taps);
         assert!(units <= WEIGHT_THREADS, "a block has a thread for each of its taps");
         let sums = 4 * OUTPUTS * self.taps * units * (WEIGHT_THREADS / units);
-        let bytes = self.staged_bytes().max(sums);
+        let bytes = self.staged_bytes().max(self.offset_bytes() + sums);
         assert!(bytes <= SHARED_BYTES, "one row of a tile stands in shared memory");
         l.launch_shared(kernel, [self.blocks(), self.chunks(), g.samples], [WEIGHT_THREADS, 1, 1], bytes, arguments);
     }
