@@ -115,7 +115,8 @@ impl Product {
     /// Tensor cores where a tile of theirs is filled by a quarter at least and multiplied along a whole step; 128 lines where
     /// they are no more work than 64.
     fn tile(&self, math: Math) -> Tile {
-        let fills = self.m >= 16 && self.n >= 16 && self.m.min(TILE) * self.n.min(TILE) >= TILE * TILE / 4 && self.k >= 16;
+        let fills =
+            self.m >= 16 && self.n >= 16 && self.m.min(TILE) * self.n.min(TILE) >= TILE * TILE / 4 && self.k >= 16;
         if math == Math::Fp32 || !fills {
             return Tile { math: Math::Fp32, lines: TILE };
         }
