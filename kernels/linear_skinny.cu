@@ -106,7 +106,7 @@ template <int ROWS> DEVICE void multiply_rows(const LinearDims& d, In<float> x, 
         for (u32 first = 0; first < d.inputs; first += STAGE) {
             const u32 width = minimum(divide_up(d.inputs - first, ALIGNED) * ALIGNED, (u32)STAGE);
             if (d.inputs > STAGE || tile == blockIdx.x) {
-                __syncthreads();
+                if (first > 0 || tile != blockIdx.x) __syncthreads();  // the piece before is no longer read
                 for (u32 i = threadIdx.x; i < ROWS * width; i += THREADS) {
                     const u32 n = i / width, column = i % width;
                     const bool inside = n < d.rows && first + column < d.inputs;
@@ -207,7 +207,7 @@ DEVICE void multiply_by_rows(const LinearDims& d, u32 rows_per_split, In<float> 
     for (u32 row = first_row; row < end;) {
         const u32 sample = blockIdx.z + row / d.outputs, output = row % d.outputs;
         const u32 count = minimum(minimum((u32)STAGED_ROWS, end - row), d.outputs - output);
-        __syncthreads();
+        if (row > first_row) __syncthreads();  // the outputs before are no longer read
         stage_outputs<ROWS>(staged, d, sample_of(dy, sample, (u64)d.rows * d.outputs) + output, count);
         __syncthreads();
         const float* w_rows = sample_of(w, sample, (u64)d.outputs * d.inputs) + (u64)output * d.inputs + first_column;
