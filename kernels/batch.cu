@@ -19,17 +19,17 @@ DEVICE u32 image_of_row(GatherDims d, const u32* words, u32 row) {
     return permute(key.x, key.y, d.images, (u32)place);
 }
 
-DEVICE float unit_interval(u32 byte) { return divide((float)byte, 255.0f); }
+// byte / 255, correctly rounded: a product with the reciprocal, and its remainder.
+DEVICE float unit_interval(u32 byte) {
+    const float value = (float)(int)byte, quotient = value * 0.00392156886f;
+    return fused_multiply_add(fused_multiply_add(quotient, -255.0f, value), 0.00392156886f, quotient);
+}
 
 // images U8 [images, pixels], labels U8 [images], words -> x [N, pixels] = byte / 255, labels [N], row weights [N]; all 0 for
 // rows past the end of the set. A block per row; four pixels per thread where rows start on four bytes.
 extern "C" __global__ void __launch_bounds__(128)
     gather_batch(GatherDims d, In<u8> images, In<u8> labels, In<u32> words, Out<float> x, Out<u32> y, Out<float> weights) {
-    SHARED(u32, chosen, [1]);
-    const u32 row = blockIdx.x;
-    if (threadIdx.x == 0) chosen[0] = image_of_row(d, words.data, row);
-    __syncthreads();
-    const u32 image = chosen[0];
+    const u32 row = blockIdx.x, image = image_of_row(d, words.data, row);  // in every thread: cheaper than to hand it on
     const bool present = image < d.images;
     if (threadIdx.x == 0) {
         y.put(row, present ? (u32)labels.data[image] : 0u);
@@ -55,16 +55,20 @@ extern "C" __global__ void __launch_bounds__(128)
 DEVICE double sine_series(double x) {
     const double square = x * x;
     double sum = 1.0;
-    for (int term = 20; term >= 2; term -= 2) sum = 1.0 - square / (double)(term * (term + 1)) * sum;
+#pragma unroll
+    for (int term = 20; term >= 2; term -= 2) sum = 1.0 - square * (1.0 / (term * (term + 1))) * sum;
     return x * sum;
 }
 
-// base^exponent by squaring.
-DEVICE double power(double base, u32 exponent) {
-    double result = 1.0;
+// base^exponent of two bases by squaring: neither waits for the other.
+struct Powers {
+    double a, b;
+};
+DEVICE Powers powers(Powers base, u32 exponent) {
+    Powers result = {1.0, 1.0};
     for (; exponent > 0; exponent /= 2) {
-        if (exponent % 2) result *= base;
-        base *= base;
+        if (exponent % 2) result = {result.a * base.a, result.b * base.b};
+        base = {base.a * base.a, base.b * base.b};
     }
     return result;
 }
@@ -94,8 +98,9 @@ extern "C" __global__ void __launch_bounds__(32) advance_step(Schedule schedule,
     words.data[WORD_STEP] = step;
     scalars.data[SCALAR_LEARNING_RATE] = (float)learning_rate_at(schedule, step);
     scalars.data[SCALAR_ANNEAL] = (float)anneal_at(schedule, step);
-    scalars.data[SCALAR_CORRECTION1] = (float)(1.0 - power(schedule.beta1, step));
-    scalars.data[SCALAR_CORRECTION2] = (float)(1.0 - power(schedule.beta2, step));
+    const Powers beta = powers({schedule.beta1, schedule.beta2}, step);
+    scalars.data[SCALAR_CORRECTION1] = (float)(1.0 - beta.a);
+    scalars.data[SCALAR_CORRECTION2] = (float)(1.0 - beta.b);
 }
 
 // loss, cross-entropy, kl, scaled kl, correct (1 element each), row weights [N] -> metrics, added. One warp.

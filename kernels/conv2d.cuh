@@ -31,8 +31,9 @@ template <bool POOLED> struct Source {
     const float* values;
     const u8* argmax;
     METHOD float at(u64 index, u32 place) const {
-        if (!POOLED) return values[index];
-        return argmax[index] == place ? values[index] : 0.0f;
+        const float value = values[index];
+        if (!POOLED) return value;
+        return argmax[index] == place ? value : 0.0f;
     }
 };
 
@@ -61,6 +62,28 @@ template <bool POOLED> DEVICE Place find_place(u32 row, u32 column, u32 dilation
     return place;
 }
 
+// Places first, first + step, .. of images [.., height, width], without a division for each.
+struct Walk {
+    u32 image, row, column;
+    u32 images, rows, columns;
+    METHOD Walk(u32 first, u32 step, u32 height, u32 width)
+        : image(first / width / height), row(first / width % height), column(first % width),
+          images(step / width / height), rows(step / width % height), columns(step % width) {}
+    METHOD void next(u32 height, u32 width) {
+        column += columns;
+        row += rows;
+        image += images;
+        if (column >= width) {
+            column -= width;
+            row++;
+        }
+        if (row >= height) {
+            row -= height;
+            image++;
+        }
+    }
+};
+
 // A tile of this block: its first image, its images, its first row, the rows of it that exist.
 struct Tile {
     u32 first_image, images, first_row, rows;
@@ -79,17 +102,15 @@ DEVICE Tile tile_of(const Correlation& d, u32 index) {
 // first row, padding included. Channels of a pixel are independent loads.
 template <bool POOLED>
 DEVICE void stage_planes(const Correlation& d, Source<POOLED> source, u32 first_image, u32 row, u32 first, u32 count, float* region) {
-    const u32 area = d.region_height * d.region_width;
-    const u32 plane = d.images * area;
+    const u32 plane = d.images * d.region_height * d.region_width;
     const u32 stored = d.height * d.width;
+    Walk walk(threadIdx.x, blockDim.x, d.region_height, d.region_width);
     for (u32 i = threadIdx.x; i < plane; i += blockDim.x) {
-        const u32 image = i / area;
-        const u32 rest = i % area;
-        const u32 r = row + rest / d.region_width - d.pad;
-        const u32 column = rest % d.region_width - d.pad;
-        Place place = find_place<POOLED>(r, column, d.dilation, d.height, d.width);
-        place.inside = place.inside && first_image + image < d.batch;
-        const u64 start = ((u64)(first_image + image) * d.channels + first) * stored + place.index;
+        const u32 image = first_image + walk.image;
+        Place place = find_place<POOLED>(row + walk.row - d.pad, walk.column - d.pad, d.dilation, d.height, d.width);
+        place.inside = place.inside && image < d.batch;
+        const u64 start = ((u64)image * d.channels + first) * stored + place.index;
+        walk.next(d.region_height, d.region_width);
 #pragma unroll 4
         for (u32 c = 0; c < count; c++)
             region[c * plane + i] = place.inside ? source.at(start + (u64)c * stored, place.window) : 0.0f;

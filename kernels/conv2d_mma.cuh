@@ -37,17 +37,20 @@ template <bool BF16, bool POOLED>
 DEVICE void stage_vectors(const Correlation& d, const TensorCut& cut, Source<POOLED> source, u32 first_image, u32 batch_end,
                           u32 row, u32 first, uint4* region) {
     constexpr u32 V = Format<BF16>::VECTOR;
-    const u32 area = d.region_height * d.region_width;
+    constexpr u32 LOADS = 16;  // in flight
+    const u32 pixels = d.images * d.region_height * d.region_width;
     const u32 stored = d.height * d.width;
-    for (u32 i = threadIdx.x; i < d.images * area; i += blockDim.x) {
-        const u32 image = first_image + i / area;
-        const u32 rest = i % area;
-        const u32 column = rest % d.region_width - d.pad;
-        const Place place = find_place<POOLED>(row + rest / d.region_width - d.pad, column, d.dilation, d.height, d.width);
+    Walk walk(threadIdx.x, blockDim.x, d.region_height, d.region_width);
+    for (u32 i = threadIdx.x; i < pixels; i += blockDim.x) {
+        const u32 image = first_image + walk.image;
+        const u32 r = row + walk.row - d.pad;
+        const u32 column = walk.column - d.pad;
+        const Place place = find_place<POOLED>(r, column, d.dilation, d.height, d.width);
         const u64 start = (u64)image * d.channels * stored;
-        const bool row_inside = image < batch_end && row + rest / d.region_width - d.pad < d.height;
+        const bool row_inside = image < batch_end && r < d.height;
         const bool inside = image < batch_end && place.inside;
-#pragma unroll 2
+        walk.next(d.region_height, d.region_width);
+#pragma unroll LOADS / V
         for (u32 v = 0; v < cut.vectors; v++) {
             float values[V];
 #pragma unroll
@@ -194,15 +197,16 @@ DEVICE void correlate_tiles(const Correlation& d, const TensorCut& cut, In<float
             u32 a[MI][4];
 #pragma unroll
             for (u32 m = 0; m < MI; m++) load_matrix_x4(a[m], rows[m] + offset);
+            // Past the last pair its filters count again, for sums that nobody stores: no branch keeps loads from running ahead.
+            uint4 b[NI / 2];
+#pragma unroll
+            for (u32 pair = 0; pair < NI / 2; pair++) b[pair] = filters[(step * pairs + minimum(pair, pairs - 1)) * 32];
 #pragma unroll
             for (u32 pair = 0; pair < NI / 2; pair++) {
-                if (2 * pair >= cut.tiles) break;
-                const uint4 b = filters[(step * pairs + pair) * 32];
 #pragma unroll
-                for (u32 m = 0; m < MI; m++) multiply<BF16>(sums[m][2 * pair], a[m], b.x, b.y);
-                if (2 * pair + 1 >= cut.tiles) break;
+                for (u32 m = 0; m < MI; m++) multiply<BF16>(sums[m][2 * pair], a[m], b[pair].x, b[pair].y);
 #pragma unroll
-                for (u32 m = 0; m < MI; m++) multiply<BF16>(sums[m][2 * pair + 1], a[m], b.z, b.w);
+                for (u32 m = 0; m < MI; m++) multiply<BF16>(sums[m][2 * pair + 1], a[m], b[pair].z, b[pair].w);
             }
         }
     }

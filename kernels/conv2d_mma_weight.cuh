@@ -25,6 +25,7 @@ template <bool BF16, bool POOLED>
 DEVICE void stage_rows(const TensorWeight& d, Source<POOLED> dy, u32 first_image, u32 image_end, u32 first_row, u32 first_output,
                        u32 outputs, u32* rows) {
     constexpr u32 PACK = BF16 ? 2 : 1;
+    constexpr u32 LOADS = 8;  // in flight
     const Correlation& g = d.geometry;
     const u32 stored = d.dy_height * d.dy_width;
     const u32 words = d.steps * 8;
@@ -40,7 +41,7 @@ DEVICE void stage_rows(const TensorWeight& d, Source<POOLED> dy, u32 first_image
             place[p].inside = place[p].inside && image < image_end && pixel < g.images * g.rows * g.out_width;
             start[p] = ((u64)image * g.outputs + first_output) * stored + place[p].index;
         }
-#pragma unroll 4
+#pragma unroll LOADS / PACK
         for (u32 o = 0; o < outputs; o++) {
             float values[2];
 #pragma unroll
@@ -117,12 +118,10 @@ DEVICE void weight_tiles(const TensorWeight& d, In<float> x, In<float> dy, In<u8
                     const uint4* const patch = region + table[step * 16 + lane % 16];
 #pragma unroll
                     for (u32 n = 0; n < NI; n += 2) {
-                        if (column + n >= tiles) break;
                         u32 b[4];
                         load_matrix_x4_transposed(b, patch + places[n]);
 #pragma unroll
                         for (u32 m = 0; m < MI; m++) multiply<BF16>(sums[m][n], a[m], b[0], b[1]);
-                        if (column + n + 1 >= tiles) break;
 #pragma unroll
                         for (u32 m = 0; m < MI; m++) multiply<BF16>(sums[m][n + 1], a[m], b[2], b[3]);
                     }
@@ -131,7 +130,6 @@ DEVICE void weight_tiles(const TensorWeight& d, In<float> x, In<float> dy, In<u8
                     const u32* const high = (const u32*)(region + table[step * 8 + lane % 4 + 4]) + lane / 4;
 #pragma unroll
                     for (u32 n = 0; n < NI; n++) {
-                        if (column + n >= tiles) break;
                         const u32 b0 = low[places[n] * 4];
                         const u32 b1 = high[places[n] * 4];
 #pragma unroll

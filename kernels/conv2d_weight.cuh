@@ -108,14 +108,15 @@ DEVICE void weight_gradient(const WeightGradient& d, In<float> x, In<float> dy, 
             else accumulate_weights<1>(sums, region + corner, gradient + group, offsets, split, pixels, splits, padded);
         }
     }
-    // Sums of the splits, in their order. Region and gradient are no longer read.
+    // Sums of the splits, in their order, in place of gradients and region.
+    float* const totals = gradient;
     __syncthreads();
     if (split < splits) {
 #pragma unroll
         for (u32 o = 0; o < WEIGHT_OUTPUTS; o++)
 #pragma unroll
             for (u32 j = 0; j < MOST_TAPS; j++)
-                if (j < d.taps) shared[((o * d.taps + j) * units + unit) * splits + split] = sums[o][j];
+                if (j < d.taps) totals[((o * d.taps + j) * units + unit) * splits + split] = sums[o][j];
     }
     __syncthreads();
     float* const target = dw.block(blockIdx.z) + (u64)blockIdx.y * g.samples * dw.stride;
@@ -127,7 +128,7 @@ DEVICE void weight_gradient(const WeightGradient& d, In<float> x, In<float> dy, 
         const u32 source = (o / WEIGHT_OUTPUTS * g.chunk + inner / taps) * rows + t / d.taps;
         float sum = 0.0f;
         for (u32 s = 0; s < splits; s++)
-            sum += shared[((o % WEIGHT_OUTPUTS * d.taps + t % d.taps) * units + source) * splits + s];
+            sum += totals[((o % WEIGHT_OUTPUTS * d.taps + t % d.taps) * units + source) * splits + s];
         dw.put(target + ((u64)(first_output + o) * g.channels + first_channel) * taps + inner, sum);
     }
 }

@@ -2,6 +2,23 @@
 #pragma once
 #include "dims.cuh"
 
+// log2(x) and 1 / sqrt(x) of normal numbers, without the care that smaller ones need.
+#if defined(__CUDACC__)
+DEVICE float log2_of_normal(float x) {
+    float r;
+    asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+DEVICE float reciprocal_root_of_normal(float x) {
+    float r;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+#else
+DEVICE float log2_of_normal(float x) { return log2_fast(x); }
+DEVICE float reciprocal_root_of_normal(float x) { return reciprocal_root(x); }
+#endif
+
 // One random stream at one step. Element i is lane i % 4 of counter [i / 4, stream, step, 0].
 struct Stream {
     u32 key0, key1, stream, step;
@@ -33,13 +50,23 @@ DEVICE float uniform_of(u32 bits) {
     return minimum(((float)(int)(bits >> 8) + 0.5f) * 5.9604644775390625e-8f, 0.99999994f);
 }
 
-// Two normals from two random words by Box-Muller: sqrt(-2 ln u0) times cos and sin of 2 pi u1. The angle is taken in
-// (-pi, pi), half a turn back: cos and sin change their sign.
+// -2 ln((k + 1/2) / 2^24), k < 2^24. Above 31/32, where the logarithm's absolute error would show, by its series in g = -2 f,
+// 1 + f the number, exact.
+DEVICE float minus_twice_logarithm(u32 k) {
+    const float integer = (float)(int)k;
+    const float far = -1.38629436f * log2_of_normal(fused_multiply_add(integer, 5.9604644775390625e-8f, 2.98023223876953125e-8f));
+    const float g = fused_multiply_add(integer - 16777216.0f, -1.1920928955078125e-7f, -5.9604644775390625e-8f);
+    const float tail = fused_multiply_add(g, fused_multiply_add(g, 0.03125f, 0.0833333333f), 0.25f);
+    return k >= 0xf80000u ? fused_multiply_add(g * g, tail, g) : far;
+}
+
+// Two normals from two random words by Box-Muller: sqrt(-2 ln u0) times cos and sin of 2 pi u1, absolute error below 1e-6 of the
+// root. The angle is taken in (-pi, pi), half a turn back: cos and sin change their sign.
 DEVICE float2 box_muller(u32 bits0, u32 bits1) {
-    const float radius = square_root(-2.0f * logarithm(uniform_of(bits0)));
-    const float turns = ((float)((int)(bits1 >> 8) - (1 << 23)) + 0.5f) * 5.9604644775390625e-8f;
-    const float angle = 6.28318531f * turns;
-    return make_float2(-radius * cosine_fast(angle), -radius * sine_fast(angle));
+    const float squared = minus_twice_logarithm(bits0 >> 8);
+    const float radius = -squared * reciprocal_root_of_normal(squared);
+    const float angle = fused_multiply_add((float)((int)(bits1 >> 8) - (1 << 23)), 3.74507030e-7f, 1.87253515e-7f);
+    return make_float2(radius * cosine_fast(angle), radius * sine_fast(angle));
 }
 
 // Elements 4 block to 4 block + 3 of N(0, 1).
@@ -49,10 +76,22 @@ DEVICE float4 stream_normals(Stream s, u32 block) {
     return make_float4(first.x, first.y, second.x, second.y);
 }
 
-DEVICE float lane_of(float4 v, u32 lane) { return lane == 0 ? v.x : lane == 1 ? v.y : lane == 2 ? v.z : v.w; }
+// Elements `first` to `first` + 3 of N(0, 1), from two counters unless `first` begins one.
+DEVICE float4 stream_normals_from(Stream s, u64 first) {
+    const u32 block = (u32)(first / 4), phase = (u32)(first % 4);
+    float4 low = make_float4(0.0f, 0.0f, 0.0f, 0.0f), v = low;
+#pragma unroll 1
+    for (u32 next = 0; next <= (phase > 0); next++) {
+        low = v;
+        v = stream_normals(s, block + next);
+    }
+    if (phase == 1) return make_float4(low.y, low.z, low.w, v.x);
+    if (phase == 2) return make_float4(low.z, low.w, v.x, v.y);
+    if (phase == 3) return make_float4(low.w, v.x, v.y, v.z);
+    return v;
+}
 
-// Element i of N(0, 1).
-DEVICE float stream_normal(Stream s, u64 i) { return lane_of(stream_normals(s, (u32)(i / 4)), (u32)(i % 4)); }
+DEVICE float lane_of(float4 v, u32 lane) { return lane == 0 ? v.x : lane == 1 ? v.y : lane == 2 ? v.z : v.w; }
 
 // A bijection of 0..4^half, with the multiply-and-xor round of Philox 2x32.
 DEVICE u32 feistel(u32 k0, u32 k1, u32 half, u32 value) {

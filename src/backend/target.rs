@@ -39,9 +39,6 @@ impl Target {
     }
 }
 
-/// True when this program holds the simulated device.
-pub const HAS_SIM: bool = cfg!(feature = "sim");
-
 #[cfg(feature = "sim")]
 fn simulated(store: &Store, plans: &[&Plan], math: Math) -> Result<Box<dyn Backend>> {
     use super::cuda::{Cuda, sim::Sim};

@@ -10,7 +10,8 @@ pub use super::prepared::check_case;
 use super::case::Case;
 use super::prepared::Prepared;
 use super::report::Row;
-use super::{models, ops, ops_images, rank_update, shapes, shapes_conv2d, shapes_pool2d};
+use super::{models, ops, ops_images, rank_update};
+use super::{shapes, shapes_conv2d, shapes_linear, shapes_pairwise, shapes_pool2d};
 use crate::{Error, Result};
 use rayon::prelude::*;
 
@@ -35,10 +36,12 @@ impl Default for Options {
 /// All cases, ops before models.
 pub fn cases() -> Vec<Case> {
     let mut cases = ops::cases();
+    cases.extend(shapes_conv2d::cases());
     cases.extend(ops_images::cases());
     cases.extend(shapes::cases());
-    cases.extend(shapes_conv2d::cases());
+    cases.extend(shapes_linear::cases());
     cases.extend(shapes_pool2d::cases());
+    cases.extend(shapes_pairwise::cases());
     cases.extend(models::cases());
     cases
 }

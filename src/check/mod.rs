@@ -17,6 +17,8 @@ mod raw_calls;
 mod report;
 mod shapes;
 mod shapes_conv2d;
+mod shapes_linear;
+mod shapes_pairwise;
 mod shapes_pool2d;
 
 pub use case::{Built, Case, Constant};

@@ -57,22 +57,27 @@ impl Sizes {
 }
 
 fn convolutions() -> Vec<Case> {
+    // The first are wide or deep enough for several warps, stages, chunks and bands of a block, so that every barrier counts.
     let shapes = [
+        (sizes([1, 1], [1, 9, 5], [5, 72], 5), Unary::Tanh),
+        (sizes([1, 1], [1, 35, 33], [3, 40], 3), Unary::Tanh),
+        (sizes([1, 1], [1, 2, 33], [27, 27], 3).same(1), Unary::Sigmoid),
+        (sizes([1, 1], [1, 2, 5], [27, 27], 3).same(1), Unary::Sigmoid),
         (sizes([1, 1], [1, 1, 1], [3, 3], 3), Unary::Relu),
-        (sizes([1, 16], [2, 1, 33], [7, 7], 3), Unary::Tanh),
-        (sizes([5, 5], [3, 3, 17], [8, 8], 3).same(1), Unary::LeakyRelu(0.2)),
+        (sizes([1, 16], [2, 1, 33], [5, 5], 3), Unary::Tanh),
+        (sizes([5, 5], [3, 3, 17], [5, 5], 3).same(1), Unary::LeakyRelu(0.2)),
         (sizes([1, 2], [1, 1, 1], [5, 129], 3), Unary::Sigmoid),
         (sizes([2, 2], [65, 2, 9], [4, 4], 3), Unary::Exp),
-        (sizes([2, 2], [1, 129, 65], [5, 5], 3).same(1), Unary::Relu),
+        (sizes([1, 1], [1, 129, 65], [3, 3], 3).same(1), Unary::Tanh),
+        (sizes([1, 1], [1, 1601, 3], [3, 10], 3), Unary::Tanh),
         (sizes([1, 1], [1, 17, 129], [6, 6], 1), Unary::Square),
         (sizes([1, 2], [2, 3, 5], [9, 9], 7).same(1), Unary::Affine(0.5, 0.1)),
-        (sizes([2, 2], [3, 17, 20], [9, 9], 5).same(2), Unary::Relu),
+        (sizes([2, 2], [3, 17, 20], [9, 9], 5).same(2), Unary::Tanh),
         (sizes([1, 5], [2, 3, 7], [10, 10], 3).same(3), Unary::Relu),
         (sizes([1, 1], [2, 5, 33], [65, 3], 3), Unary::Identity),
-        (sizes([2, 2], [1, 3, 65], [33, 33], 5), Unary::Relu),
-        (sizes([1, 1], [2, 33, 40], [17, 17], 4).same(1), Unary::Relu),
-        (sizes([1, 1], [1, 9, 35], [8, 8], 7), Unary::Relu),
-        (sizes([1, 1], [1, 1, 3], [3, 400], 3), Unary::Relu),
+        (sizes([1, 1], [1, 17, 40], [12, 12], 4).same(1), Unary::Tanh),
+        (sizes([1, 1], [1, 9, 35], [8, 8], 7), Unary::Identity),
+        (sizes([1, 1], [1, 1, 3], [3, 600], 3), Unary::Sigmoid),
     ];
     let mut cases = Vec::new();
     for (index, (sizes, function)) in shapes.into_iter().enumerate() {
@@ -83,8 +88,8 @@ fn convolutions() -> Vec<Case> {
         cases.push(case.at_most(CHECKED));
     }
     let repeated = Case::op("conv2d", "50 outputs, used twice", |g| {
-        let x = argument(g, "x", &[('S', 2), ('N', 3), ('C', 20), ('H', 7), ('W', 7)])?;
-        let w = argument(g, "w", &[('S', 2), ('O', 50), ('C', 20), ('K', 5), ('K', 5)])?;
+        let x = argument(g, "x", &[('S', 2), ('N', 1), ('C', 9), ('H', 6), ('W', 6)])?;
+        let w = argument(g, "w", &[('S', 2), ('O', 50), ('C', 9), ('K', 5), ('K', 5)])?;
         twice(g, move |g, name| conv2d(g, name, (x, w, None), 1, Padding::Same))
     });
     cases.push(repeated.at_most(CHECKED));
@@ -93,6 +98,10 @@ fn convolutions() -> Vec<Case> {
 
 fn fused_pools() -> Vec<Case> {
     let shapes = [
+        sizes([1, 1], [1, 9, 5], [6, 72], 5),
+        sizes([1, 1], [1, 35, 33], [4, 42], 3),
+        sizes([1, 1], [1, 2, 33], [26, 26], 3),
+        sizes([1, 1], [1, 2, 5], [26, 26], 3),
         sizes([1, 1], [1, 1, 1], [4, 4], 3),
         sizes([1, 16], [2, 1, 20], [8, 8], 5),
         sizes([1, 5], [3, 3, 17], [9, 9], 3).same(1),
@@ -101,8 +110,7 @@ fn fused_pools() -> Vec<Case> {
         sizes([1, 1], [2, 17, 129], [6, 6], 1),
         sizes([1, 2], [2, 3, 5], [9, 9], 7).same(1),
         sizes([2, 2], [3, 5, 20], [11, 11], 3).same(2),
-        sizes([1, 1], [1, 3, 33], [33, 33], 5),
-        sizes([1, 2], [1, 9, 40], [35, 35], 4),
+        sizes([1, 1], [1, 3, 33], [23, 23], 5),
         sizes([1, 1], [1, 1, 3], [4, 400], 3),
     ];
     let case = |sizes: Sizes| {

@@ -2,6 +2,8 @@
 
 mod coverage;
 mod device;
+mod dims;
 mod mutation;
 mod parity;
 mod planted;
+mod training;

@@ -73,10 +73,11 @@ fn keep(parity: &mut Parity, calls: &mut Calls) {
     }
 }
 
-/// True when the call fails or errs in some mode without the site.
+/// True when the call fails or errs in some mode without the site. The race build comes first: it stops at an access outside
+/// all buffers, which elsewhere would end the program.
 fn notices(kept: &RefCell<Kept>, site: &Site) -> bool {
     let kept = &mut *kept.borrow_mut();
-    modes().into_iter().any(|(_, options)| {
+    modes().into_iter().rev().any(|(_, options)| {
         kept.sim.options = Options { dropped: Some((site.file.clone(), site.line)), ..options };
         match kept.step.run(&mut kept.sim) {
             Ok(outcome) => !(outcome.error <= kept.bound),

@@ -1,8 +1,8 @@
 //! Convolution with weights per sample, and its gradients.
 
 use super::launch::Arguments;
-use super::{conv2d_tensor, conv2d_tensor_weight};
 use super::lowering::{Function, Lowering, Out};
+use super::{conv2d_tensor, conv2d_tensor_weight};
 use crate::call::*;
 use bytemuck::{Pod, Zeroable};
 
@@ -129,7 +129,13 @@ pub fn balanced(total: u32, most: u32) -> u32 {
 }
 
 /// Appends a launch of an fp32 correlation; `arguments` follow its dims.
-pub fn launch_exact(l: &mut Lowering, kernel: &'static str, mut d: Correlation, scale: u32, arguments: impl FnOnce(Correlation) -> Arguments) {
+pub fn launch_exact(
+    l: &mut Lowering,
+    kernel: &'static str,
+    mut d: Correlation,
+    scale: u32,
+    arguments: impl FnOnce(Correlation) -> Arguments,
+) {
     let tiles = d.outputs.div_ceil(OUTPUTS);
     d.groups = balanced(tiles, WARPS);
     let lanes = WARPS / d.groups * 32;
@@ -158,9 +164,7 @@ pub fn grad_input(l: &mut Lowering, d: &Conv2dDims) {
     if conv2d_tensor::grad_input(l, correlation, l.read_if(false, 0), w) {
         return;
     }
-    launch_exact(l, "conv2d_grad_input", correlation, 1, |c| {
-        Arguments::new().with(c).with(dy).with(w).with(dx)
-    });
+    launch_exact(l, "conv2d_grad_input", correlation, 1, |c| Arguments::new().with(c).with(dy).with(w).with(dx));
 }
 
 pub fn grad_weight(l: &mut Lowering, d: &Conv2dDims) {
@@ -204,7 +208,14 @@ impl WeightGradient {
         let lines = d.kernel * d.kernel / taps;
         geometry.groups = balanced(d.outputs.div_ceil(OUTPUTS), WEIGHT_GROUPS.min(WEIGHT_THREADS / lines).max(1));
         geometry.chunk = balanced(d.channels, (WEIGHT_THREADS / (geometry.groups * lines)).max(1));
-        let mut cut = Self { geometry, chunk_images: 1, channel_blocks: d.channels.div_ceil(geometry.chunk), taps, dy_height, dy_width };
+        let mut cut = Self {
+            geometry,
+            chunk_images: 1,
+            channel_blocks: d.channels.div_ceil(geometry.chunk),
+            taps,
+            dy_height,
+            dy_width,
+        };
         let mut rows = d.out_height;
         cut.geometry.tile(1, rows, 1);
         while rows > 1 && cut.staged_bytes() > WEIGHT_BYTES {
@@ -216,11 +227,16 @@ impl WeightGradient {
         cut
     }
 
+    /// Offsets of a tile's pixels.
+    fn offset_bytes(&self) -> u32 {
+        4 * (self.geometry.rows * self.geometry.out_width).next_multiple_of(4)
+    }
+
     /// Offsets, gradients and region of a tile.
     fn staged_bytes(&self) -> u32 {
         let g = &self.geometry;
-        let pixels = g.rows * g.out_width;
-        4 * (pixels.next_multiple_of(4) + pixels * (g.groups * OUTPUTS + 4) + g.chunk * g.region_height * g.region_width)
+        let gradients = g.rows * g.out_width * (g.groups * OUTPUTS + 4);
+        self.offset_bytes() + 4 * (gradients + g.chunk * g.region_height * g.region_width)
     }
 
     /// Channel blocks times output blocks.
@@ -252,7 +268,7 @@ impl WeightGradient {
         let units = g.groups * g.chunk * (g.kernel * g.kernel / self.taps);
         assert!(units <= WEIGHT_THREADS, "a block has a thread for each of its taps");
         let sums = 4 * OUTPUTS * self.taps * units * (WEIGHT_THREADS / units);
-        let bytes = self.staged_bytes().max(sums);
+        let bytes = self.staged_bytes().max(self.offset_bytes() + sums);
         assert!(bytes <= SHARED_BYTES, "one row of a tile stands in shared memory");
         l.launch_shared(kernel, [self.blocks(), self.chunks(), g.samples], [WEIGHT_THREADS, 1, 1], bytes, arguments);
     }

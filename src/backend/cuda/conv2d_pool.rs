@@ -2,8 +2,8 @@
 
 use super::conv2d::{Correlation, WeightGradient, launch_exact};
 use super::launch::Arguments;
-use super::{conv2d_tensor, conv2d_tensor_weight};
 use super::lowering::Lowering;
+use super::{conv2d_tensor, conv2d_tensor_weight};
 use crate::call::*;
 
 pub fn forward(l: &mut Lowering, d: &Conv2dDims) {
@@ -42,7 +42,8 @@ pub fn grad_weight(l: &mut Lowering, d: &Conv2dDims) {
     cut.launch(l, "conv2d_pool_grad_weight", Arguments::new().with(cut).with(x).with(dy).with(argmax).with(target));
     let elements = d.samples * cut.filters();
     let weight_blocks = if cut.chunks() > 1 { elements.div_ceil(ELEMENTS) } else { 0 };
-    let arguments = Arguments::new().with(Correlation::windows(d)).with(cut.chunks()).with(elements).with(weight_blocks);
+    let arguments =
+        Arguments::new().with(Correlation::windows(d)).with(cut.chunks()).with(elements).with(weight_blocks);
     let arguments = arguments.with(target.data).with(dy).with(argmax).with(dw).with(db);
     l.launch("conv2d_pool_sum_chunks", [weight_blocks + d.samples * d.outputs, 1, 1], 256, arguments);
 }

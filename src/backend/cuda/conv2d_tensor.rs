@@ -84,12 +84,21 @@ impl Plan {
         let all = channels.div_ceil(vector_channels(math));
         let filters = STAGED_STEPS * tiles.div_ceil(2) * STEP_VECTORS * VECTOR_BYTES;
         let pixels = d.images * d.region_height * d.region_width;
-        let fits = |vectors: u32| filters + pixels * odd(vectors) * VECTOR_BYTES + 4 * (taps * vectors + 1) <= BLOCK_BYTES;
+        let fits =
+            |vectors: u32| filters + pixels * odd(vectors) * VECTOR_BYTES + 4 * (taps * vectors + 1) <= BLOCK_BYTES;
         let most = (1..=all).rev().find(|vectors| fits(*vectors))?;
         let vectors = balanced(all, most);
         let steps = (taps * vectors).div_ceil(2);
         let chunks = all.div_ceil(vectors);
-        let cut = TensorCut { vectors, pixel_vectors: odd(vectors), chunks, steps, taps, tiles, expanded: u32::from(expanded) };
+        let cut = TensorCut {
+            vectors,
+            pixel_vectors: odd(vectors),
+            chunks,
+            steps,
+            taps,
+            tiles,
+            expanded: u32::from(expanded),
+        };
         let bytes = filters + pixels * odd(vectors) * VECTOR_BYTES + 8 * steps;
         Some(Self { d, cut, warps, output_blocks: eights.div_ceil(tiles), bytes })
     }
@@ -129,8 +138,12 @@ fn row_tiles(tiles: u32) -> u32 {
 
 const FORWARD: [&str; 4] = ["conv2d_tf32_32", "conv2d_tf32_64", "conv2d_bf16_32", "conv2d_bf16_64"];
 const POOL: [&str; 4] = ["conv2d_pool_tf32_32", "conv2d_pool_tf32_64", "conv2d_pool_bf16_32", "conv2d_pool_bf16_64"];
-const GRAD_INPUT: [&str; 4] =
-    ["conv2d_grad_input_tf32_32", "conv2d_grad_input_tf32_64", "conv2d_grad_input_bf16_32", "conv2d_grad_input_bf16_64"];
+const GRAD_INPUT: [&str; 4] = [
+    "conv2d_grad_input_tf32_32",
+    "conv2d_grad_input_tf32_64",
+    "conv2d_grad_input_bf16_32",
+    "conv2d_grad_input_bf16_64",
+];
 
 /// False when the tensor cores do not serve this convolution: nothing has been appended.
 pub fn forward(l: &mut Lowering, d: &Conv2dDims, function: Unary) -> bool {
