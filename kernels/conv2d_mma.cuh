@@ -62,7 +62,8 @@ DEVICE void stage_vectors(const Correlation& d, const TensorCut& cut, Source<POO
                     const bool here = row_inside && c < d.channels && column + j < d.width;
                     values[e] = here ? source.at(start + (u64)c * stored + (place.index + j), 0) : 0.0f;
                 } else {
-                    values[e] = inside && channel < d.channels ? source.at(start + (u64)channel * stored + place.index, place.window) : 0.0f;
+                    const u64 index = start + (u64)channel * stored + place.index;
+                    values[e] = inside && channel < d.channels ? source.at(index, place.window) : 0.0f;
                 }
             }
             region[i * cut.pixel_vectors + v] = round_vector(values);
@@ -226,7 +227,8 @@ DEVICE void each_tile_result(const Correlation& d, const TensorCut& cut, const f
             const u32 image = slot / (d.out_width * d.rows);
             const u32 row = slot / d.out_width % d.rows;
             if (image >= tile.images || row >= tile.rows) continue;
-            const u64 start = (u64)(tile.first_image + image) * d.outputs * area + (tile.first_row + row) * d.out_width + slot % d.out_width;
+            const u64 start = (u64)(tile.first_image + image) * d.outputs * area
+                + (tile.first_row + row) * d.out_width + slot % d.out_width;
 #pragma unroll
             for (u32 n = 0; n < NI; n++) {
 #pragma unroll
@@ -253,7 +255,8 @@ DEVICE void each_tile_window(const Correlation& d, const TensorCut& cut, const f
         const u32 image = slot / (d.out_width * d.rows);
         const u32 row = slot / d.out_width % d.rows;
         const bool inside = image < tile.images && row < tile.rows;
-        const u64 start = (u64)(tile.first_image + image) * d.outputs * area + (tile.first_row + row) * d.out_width + slot % d.out_width;
+        const u64 start = (u64)(tile.first_image + image) * d.outputs * area
+            + (tile.first_row + row) * d.out_width + slot % d.out_width;
 #pragma unroll
         for (u32 n = 0; n < NI; n++) {
             if (n >= cut.tiles) break;

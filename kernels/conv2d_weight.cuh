@@ -1,4 +1,5 @@
-// Gradient of the filters in fp32: dw[o, c, i, j] = sum over n, p, q of dy[n, o, p, q] x[n, c, p stride + i - pad, q stride + j - pad].
+// Gradient of the filters in fp32: dw[o, c, i, j] = sum over n, p, q of
+// dy[n, o, p, q] x[n, c, p stride + i - pad, q stride + j - pad].
 // Blocks take chunks of images; a second launch adds the chunks in order.
 #pragma once
 #include "conv2d.cuh"
@@ -103,9 +104,11 @@ DEVICE void weight_gradient(const WeightGradient& d, In<float> x, In<float> dy, 
             stage_gradient(d, slopes, image, row, pixels, first_output, outputs, padded, gradient);
             __syncthreads();
             if (split >= splits || channel >= channels) continue;
-            if (d.taps == 5) accumulate_weights<5>(sums, region + corner, gradient + group, offsets, split, pixels, splits, padded);
-            else if (d.taps == 3) accumulate_weights<3>(sums, region + corner, gradient + group, offsets, split, pixels, splits, padded);
-            else accumulate_weights<1>(sums, region + corner, gradient + group, offsets, split, pixels, splits, padded);
+            const float* const corners = region + corner;
+            const float* const slope = gradient + group;
+            if (d.taps == 5) accumulate_weights<5>(sums, corners, slope, offsets, split, pixels, splits, padded);
+            else if (d.taps == 3) accumulate_weights<3>(sums, corners, slope, offsets, split, pixels, splits, padded);
+            else accumulate_weights<1>(sums, corners, slope, offsets, split, pixels, splits, padded);
         }
     }
     // Sums of the splits, in their order, in place of gradients and region.
@@ -134,7 +137,8 @@ DEVICE void weight_gradient(const WeightGradient& d, In<float> x, In<float> dy, 
 }
 
 // db of output `row` of [samples, outputs]: the sum of dy over open windows. Every thread of the block comes here.
-DEVICE void pool_bias_gradient(u32 row, bool present, u32 outputs, u32 batch, u32 area, In<float> dy, In<u8> argmax, const Out<float>& db) {
+DEVICE void pool_bias_gradient(u32 row, bool present, u32 outputs, u32 batch, u32 area, In<float> dy,
+                               In<u8> argmax, const Out<float>& db) {
     const u32 sample = row / outputs;
     const u32 output = row % outputs;
     float sum = 0.0f;

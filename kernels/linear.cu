@@ -63,23 +63,23 @@ DEVICE void multiply_tiles(const Product& p, u32 steps_per_split, In<float> a, I
     const u32 tiles = divide_up(p.m, TILE);
     const u32 first_row = blockIdx.x % tiles * TILE, first_column = blockIdx.x / tiles * TILE;
     const u32 row = threadIdx.x / 16 * 8, column = threadIdx.x % 16 * 4;
-    const Steps steps = steps_of(p, DEPTH, steps_per_split);
+    Steps steps = steps_of(p, DEPTH, steps_per_split);
 
     Carried a_carried, b_carried;
-    const auto fetch_step = [&](u32 step) {
-        const u32 s = blockIdx.z + step / steps.per_term, inner = step % steps.per_term * DEPTH;
-        fetch(a_carried, operand<A_INNER>(a, s, p.a_shared, p.m, p.k), first_row, inner);
-        fetch(b_carried, operand<B_INNER>(b, s, p.b_shared, p.n, p.k), first_column, inner);
+    const auto fetch_step = [&]() {
+        fetch(a_carried, operand<A_INNER>(a, steps.sample, p.a_shared, p.m, p.k), first_row, steps.inner);
+        fetch(b_carried, operand<B_INNER>(b, steps.sample, p.b_shared, p.n, p.k), first_column, steps.inner);
+        advance(steps, DEPTH, p.k);
     };
     float sums[8][4] = {};
-    fetch_step(steps.first);
+    fetch_step();
     store<A_INNER>(a_tiles[0], a_carried);
     store<B_INNER>(b_tiles[0], b_carried);
     __syncthreads();
-    for (u32 step = steps.first; step < steps.end; step++) {
-        const u32 now = (step - steps.first) & 1;
-        const bool more = step + 1 < steps.end;
-        if (more) fetch_step(step + 1);
+    for (u32 step = 0; step < steps.count; step++) {
+        const u32 now = step & 1;
+        const bool more = step + 1 < steps.count;
+        if (more) fetch_step();
 #pragma unroll
         for (int k = 0; k < DEPTH; k++) {
             const float4 upper = *reinterpret_cast<const float4*>(&a_tiles[now][k][row]);
@@ -131,6 +131,7 @@ extern "C" __global__ void __launch_bounds__(256)
     float* block = sample_of(c, blockIdx.z, len);
     each_element((u32)len, [&](u32 i) {
         float sum = 0.0f;
+#pragma unroll 8
         for (u32 split = 0; split < splits; split++) sum += partials[((u64)split * gridDim.z + blockIdx.z) * len + i];
         c.put(block + i, finish.apply_to(sum, i % n));
     });

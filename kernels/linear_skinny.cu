@@ -148,3 +148,100 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
     linear_16_rows(LinearDims d, Function f, In<float> x, In<float> w, In<float> bias, Out<float> y) {
     multiply_rows<16>(d, x, w, rows_target(d, f, bias, y));
 }
+
+// ---- dx[s,n,i] = sum_o dy[s,n,o] w[s,o,i], summed over samples that share x -------------------------------------------------
+
+// A block has CHUNK columns of w; its warps take turns at the rows of its split. The factors of STAGED_ROWS of them are staged
+// at a time. A split is a run of `rows_per_split` of the terms * outputs rows.
+enum { GRAD_WARPS = 4, GRAD_THREADS = 32 * GRAD_WARPS, STAGED_ROWS = 64, ROWS_IN_FLIGHT = 8 };
+
+// Stages dy of `count` outputs from `dy` on, with zeros behind the last row and the last output.
+template <int ROWS>
+DEVICE void stage_outputs(float (&staged)[STAGED_ROWS][ROWS], const LinearDims& d, const float* dy, u32 count) {
+    for (u32 i = threadIdx.x; i < ROWS * STAGED_ROWS; i += GRAD_THREADS) {
+        const u32 n = i / STAGED_ROWS, o = i % STAGED_ROWS;
+        staged[o][n] = n < d.rows && o < count ? dy[(u64)n * d.outputs + o] : 0.0f;
+    }
+}
+
+// Adds this warp's rows of the `count` that begin at `w`; `left`: elements of a row from w on.
+template <int ROWS, bool VECTOR>
+DEVICE void add_rows(float (&sums)[ROWS][4], const float (&staged)[STAGED_ROWS][ROWS], const float* w_rows, u32 inputs, u32 left,
+                     u32 count) {
+    const u32 warp = threadIdx.x / 32;
+    for (u32 start = warp; start < count; start += ROWS_IN_FLIGHT * GRAD_WARPS) {
+        float4 w[ROWS_IN_FLIGHT];
+#pragma unroll
+        for (u32 i = 0; i < ROWS_IN_FLIGHT; i++)
+            w[i] = load_chunk<VECTOR>(w_rows + (u64)minimum(start + i * GRAD_WARPS, count - 1) * inputs, left);
+#pragma unroll
+        for (u32 i = 0; i < ROWS_IN_FLIGHT; i++) {
+            const float* dy = staged[start + i * GRAD_WARPS];
+#pragma unroll
+            for (int n = 0; n < ROWS; n += 4) {
+                const float4 four = *reinterpret_cast<const float4*>(dy + n);
+                const float factors[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    sums[n + j][0] = fused_multiply_add(factors[j], w[i].x, sums[n + j][0]);
+                    sums[n + j][1] = fused_multiply_add(factors[j], w[i].y, sums[n + j][1]);
+                    sums[n + j][2] = fused_multiply_add(factors[j], w[i].z, sums[n + j][2]);
+                    sums[n + j][3] = fused_multiply_add(factors[j], w[i].w, sums[n + j][3]);
+                }
+            }
+        }
+    }
+}
+
+template <int ROWS>
+DEVICE void multiply_by_rows(const LinearDims& d, u32 rows_per_split, In<float> dy, In<float> w, Out<float> dx, float* partials) {
+    SHARED(float, staged, [STAGED_ROWS][ROWS]);
+    SHARED(float, of_warps, [GRAD_WARPS][ROWS][CHUNK]);
+    const Product p = grad_input_product(d);
+    const Target c = target(p, dx, partials, plain());
+    const u32 first_column = blockIdx.x * CHUNK, left = d.inputs - first_column;
+    const u32 first_row = blockIdx.y * rows_per_split, end = minimum(first_row + rows_per_split, p.terms * d.outputs);
+    const bool in_quads = d.inputs % 4 == 0 && is_aligned(w.data, 16) && w.stride % 4 == 0;
+
+    float sums[ROWS][4] = {};
+    for (u32 row = first_row; row < end;) {
+        const u32 sample = blockIdx.z + row / d.outputs, output = row % d.outputs;
+        const u32 count = minimum(minimum((u32)STAGED_ROWS, end - row), d.outputs - output);
+        __syncthreads();
+        stage_outputs<ROWS>(staged, d, sample_of(dy, sample, (u64)d.rows * d.outputs) + output, count);
+        __syncthreads();
+        const float* w_rows = sample_of(w, sample, (u64)d.outputs * d.inputs) + (u64)output * d.inputs + first_column;
+        if (in_quads) add_rows<ROWS, true>(sums, staged, w_rows, d.inputs, left, count);
+        else add_rows<ROWS, false>(sums, staged, w_rows, d.inputs, left, count);
+        row += count;
+    }
+#pragma unroll
+    for (u32 n = 0; n < ROWS; n++)
+#pragma unroll
+        for (u32 j = 0; j < 4; j++) {
+            const u32 column = in_quads ? place_in_chunk<true>(j) : place_in_chunk<false>(j);
+            of_warps[threadIdx.x / 32][n][column] = sums[n][j];
+        }
+    __syncthreads();
+#pragma unroll
+    for (u32 n = 0; n < ROWS; n++) {
+        float sum = 0.0f;
+        for (int warp = 0; warp < GRAD_WARPS; warp++) sum += of_warps[warp][n][threadIdx.x];
+        c.put(n, first_column + threadIdx.x, sum);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(GRAD_THREADS, 4)
+    linear_grad_input_4_rows(LinearDims d, u32 rows_per_split, In<float> dy, In<float> w, Out<float> dx, float* partials) {
+    multiply_by_rows<4>(d, rows_per_split, dy, w, dx, partials);
+}
+
+extern "C" __global__ void __launch_bounds__(GRAD_THREADS, 4)
+    linear_grad_input_8_rows(LinearDims d, u32 rows_per_split, In<float> dy, In<float> w, Out<float> dx, float* partials) {
+    multiply_by_rows<8>(d, rows_per_split, dy, w, dx, partials);
+}
+
+extern "C" __global__ void __launch_bounds__(GRAD_THREADS, 4)
+    linear_grad_input_16_rows(LinearDims d, u32 rows_per_split, In<float> dy, In<float> w, Out<float> dx, float* partials) {
+    multiply_by_rows<16>(d, rows_per_split, dy, w, dx, partials);
+}

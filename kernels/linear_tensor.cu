@@ -98,25 +98,27 @@ DEVICE void multiply_tiles(const Product& p, u32 steps_per_split, In<float> a, I
     DYNAMIC_SHARED(float, stages);
     const u32 tiles = divide_up(p.m, LINES);
     const u32 first_row = blockIdx.x % tiles * LINES, first_column = blockIdx.x / tiles * COLUMNS;
-    const Steps steps = steps_of(p, DEPTH, steps_per_split);
+    Steps steps = steps_of(p, DEPTH, steps_per_split);
 
     const auto copy_step = [&](u32 step) {
-        if (step < steps.end) {
-            const u32 s = blockIdx.z + step / steps.per_term, inner = step % steps.per_term * DEPTH;
-            float* stage = stages + (step - steps.first) % STAGES * STAGE;
-            copy_tile<MATH, A_INNER, LINES>(stage, operand<A_INNER>(a, s, p.a_shared, p.m, p.k), first_row, inner);
-            copy_tile<MATH, B_INNER, COLUMNS>(stage + A_SIZE, operand<B_INNER>(b, s, p.b_shared, p.n, p.k), first_column, inner);
+        if (step < steps.count) {
+            float* stage = stages + step % STAGES * STAGE;
+            const auto left = operand<A_INNER>(a, steps.sample, p.a_shared, p.m, p.k);
+            const auto right = operand<B_INNER>(b, steps.sample, p.b_shared, p.n, p.k);
+            copy_tile<MATH, A_INNER, LINES>(stage, left, first_row, steps.inner);
+            copy_tile<MATH, B_INNER, COLUMNS>(stage + A_SIZE, right, first_column, steps.inner);
+            advance(steps, DEPTH, p.k);
         }
         copy_async_commit();
     };
     float sums[LINES / 32][4][4] = {};
-    copy_step(steps.first);
-    copy_step(steps.first + 1);
-    for (u32 step = steps.first; step < steps.end; step++) {
+    copy_step(0);
+    copy_step(1);
+    for (u32 step = 0; step < steps.count; step++) {
         copy_async_wait<STAGES - 2>();
         __syncthreads();  // the stage has come for all threads, and the one before it is free
         copy_step(step + STAGES - 1);
-        const float* stage = stages + (step - steps.first) % STAGES * STAGE;
+        const float* stage = stages + step % STAGES * STAGE;
         multiply_stage<MATH, LINES, A_INNER, B_INNER>(sums, stage, stage + A_SIZE);
     }
 

@@ -91,12 +91,17 @@ DEVICE Target target(const Product& p, const Out<float>& c, float* partials, Fin
     return {sample_of(c, blockIdx.z, len), p.m, p.n, c.add, false, finish};
 }
 
-// Steps of this block: [first, end) of terms * per_term.
+// Steps of this block, and the sample and inner index of the first.
 struct Steps {
-    u32 first, end, per_term;
+    u32 count, sample, inner;
 };
 DEVICE Steps steps_of(const Product& p, u32 depth, u32 steps_per_split) {
-    const u32 per_term = divide_up(p.k, depth);
-    const u32 first = blockIdx.y * steps_per_split;
-    return {first, minimum(first + steps_per_split, p.terms * per_term), per_term};
+    const u32 per_term = divide_up(p.k, depth), first = blockIdx.y * steps_per_split;
+    const u32 count = minimum(steps_per_split, p.terms * per_term - first);
+    return {count, blockIdx.z + first / per_term, first % per_term * depth};
+}
+// Goes on by one step, into the next term behind the end of one.
+DEVICE void advance(Steps& steps, u32 depth, u32 k) {
+    steps.inner += depth;
+    if (steps.inner >= k) steps.inner = 0, steps.sample++;
 }

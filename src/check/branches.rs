@@ -1,8 +1,10 @@
 //! Which branch a plan took at every kink: signs at ReLUs, winners of max pools, nearest neighbours of KL estimates.
 //! Two points with the same branches lie on one smooth piece of the function, up to a crossing and a return in between.
 
+use crate::Result;
+use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
-use crate::call::{Call, Kind, PairwiseDims, Region, Unary, word};
+use crate::call::{Call, Dtype, Kind, PairwiseDims, Region, Unary, word};
 use crate::plan::Plan;
 use crate::random::Stream;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,39 +14,79 @@ pub fn run(device: &mut Cpu<f64>, plan: &Plan) -> u64 {
     let mut digest = DefaultHasher::new();
     for (index, call) in plan.calls.iter().enumerate() {
         device.run_one(plan, index);
-        call_branches(device, plan, call, &mut digest);
+        let Some(region) = branching(call) else { continue };
+        match (call.kind, device.dtype(plan, &region)) {
+            (Kind::PerWeightKl(dims), _) => {
+                let words = device.read::<u32>(plan, call.reads[1]);
+                neighbours(&blocks(region, |block| device.read::<f64>(plan, block).to_vec()), words, dims)
+                    .hash(&mut digest);
+            }
+            (_, Dtype::Real | Dtype::F64) => signs(device.read::<f64>(plan, region).iter().copied(), &mut digest),
+            (_, Dtype::U32) => device.read::<u32>(plan, region).hash(&mut digest),
+            (_, Dtype::U8) => device.read::<u8>(plan, region).hash(&mut digest),
+        }
     }
     digest.finish()
 }
 
-fn call_branches(device: &Cpu<f64>, plan: &Plan, call: &Call, digest: &mut DefaultHasher) {
-    match call.kind {
-        Kind::UnaryForward { function, .. } | Kind::LinearForward(_, function) | Kind::Conv2dForward(_, function)
-            if has_kink(function) =>
-        {
-            // The sign of the output is that of the input for all functions with a kink.
-            device.read::<f64>(plan, call.writes[0].0).iter().for_each(|y| (*y > 0.0).hash(digest));
+/// The same on another backend: equal to that of [`run`] when the same branches were taken.
+///
+/// # Errors
+/// When the backend fails.
+pub fn run_on(device: &mut dyn Backend, plan: &Plan) -> Result<u64> {
+    let mut digest = DefaultHasher::new();
+    for (index, call) in plan.calls.iter().enumerate() {
+        device.run_one(plan, index)?;
+        let Some(region) = branching(call) else { continue };
+        match (call.kind, device.dtype(plan, &region)) {
+            (Kind::PerWeightKl(dims), _) => {
+                let words = device.read::<u32>(plan, call.reads[1])?;
+                let mut w = Vec::new();
+                for s in 0..region.count {
+                    let values = device.read::<f32>(plan, block(region, s))?;
+                    w.push(values.iter().map(|&value| f64::from(value)).collect());
+                }
+                neighbours(&w, &words, dims).hash(&mut digest);
+            }
+            (_, Dtype::Real | Dtype::F64) => {
+                signs(device.read::<f32>(plan, region)?.iter().map(|&y| f64::from(y)), &mut digest);
+            }
+            (_, Dtype::U32) => device.read::<u32>(plan, region)?.hash(&mut digest),
+            (_, Dtype::U8) => device.read::<u8>(plan, region)?.hash(&mut digest),
         }
-        Kind::Conv2dPoolForward(_) => device.read::<u8>(plan, call.writes[1].0).hash(digest),
-        Kind::MaxPool2dForward(_) | Kind::NearestNeighbourKl(_) => {
-            device.read::<u32>(plan, call.writes[1].0).hash(digest);
-        }
-        Kind::PerWeightKl(dims) => {
-            let words = device.read::<u32>(plan, call.reads[1]);
-            neighbours(&blocks(device, plan, call.reads[0]), words, dims).hash(digest);
-        }
-        _ => {}
     }
+    Ok(digest.finish())
+}
+
+/// The region that tells which branch a call took: an output whose sign is that of the input (so for all functions with a
+/// kink), winners of pools, partners; the weights of a divergence of each weight alone.
+fn branching(call: &Call) -> Option<Region> {
+    match call.kind {
+        Kind::UnaryForward { function, .. } | Kind::LinearForward(_, function) | Kind::Conv2dForward(_, function) => {
+            has_kink(function).then_some(call.writes[0].0)
+        }
+        Kind::Conv2dPoolForward(_) | Kind::MaxPool2dForward(_) | Kind::NearestNeighbourKl(_) => Some(call.writes[1].0),
+        Kind::PerWeightKl(_) => Some(call.reads[0]),
+        _ => None,
+    }
+}
+
+fn signs(values: impl Iterator<Item = f64>, digest: &mut DefaultHasher) {
+    values.for_each(|y| (y > 0.0).hash(digest));
 }
 
 fn has_kink(function: Unary) -> bool {
     matches!(function, Unary::Relu | Unary::LeakyRelu(_) | Unary::Sign)
 }
 
+/// Block `s` of a strided region.
+fn block(region: Region, s: usize) -> Region {
+    Region::contiguous(region.buffer, region.offset + s * region.stride, region.len)
+}
+
 /// The samples w_s [weights] of a strided region.
-fn blocks(device: &Cpu<f64>, plan: &Plan, region: Region) -> Vec<Vec<f64>> {
-    let block = |s: usize| Region::contiguous(region.buffer, region.offset + s * region.stride, region.len);
-    (0..region.count).map(|s| device.read::<f64>(plan, block(s)).to_vec()).collect()
+fn blocks(region: Region, read: impl Fn(Region) -> Vec<f64>) -> Vec<Vec<f64>> {
+    (0..region.count).map(|s| read(block(region, s))).collect()
 }
 
 /// For each weight and sample: the nearest other sample and the nearest prior draw, each with the side it lies on (the

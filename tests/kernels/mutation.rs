@@ -70,6 +70,7 @@ fn keep(parity: &mut Parity, calls: &mut Calls) {
                 }
             }
         }
+        parity.advance(index);
     }
 }
 

@@ -80,6 +80,7 @@ pub fn check_plan(parity: &mut Parity) -> (Vec<Checked>, Vec<String>) {
                 Err(error) => failures.push(format!("{label}: {error}")),
             }
         }
+        parity.advance(index);
     }
     (checked, failures)
 }

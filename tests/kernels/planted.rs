@@ -54,7 +54,7 @@ const PLANTED: [(&str, u32, [Found; 3]); 17] = [
     ),
     ("planted_ended_lane", 3, [Message("which have ended"), Message("which have ended"), Message("which have ended")]),
     ("planted_deadlock", 3, [Message("deadlock"), Message("deadlock"), Message("deadlock")]),
-    ("planted_missing_wait", 1, [Wrong, Wrong, Wrong]),
+    ("planted_missing_wait", 1, [Wrong, Wrong, Message("nobody waited for")]),
     ("planted_early_refill", 1, [Nothing, Wrong, Message("race at byte")]),
     ("planted_copy_in_flight", 3, [Message("in flight"), Message("in flight"), Message("in flight")]),
     (

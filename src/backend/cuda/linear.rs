@@ -33,7 +33,27 @@ fn skinny_forward(l: &mut Lowering, d: &LinearDims, function: Unary) {
 pub fn grad_input(l: &mut Lowering, d: &LinearDims) {
     let (blocks, terms) = if d.shared_input == 1 { (1, d.samples) } else { (d.samples, 1) };
     let p = Product { m: d.rows, n: d.inputs, k: d.outputs, terms, blocks };
+    if d.rows <= MOST_SKINNY_ROWS {
+        return skinny_grad_input(l, d, p);
+    }
     p.launch(l, &GRAD_INPUT, Finish::plain(), |l, split, partials| gradient(l, d, split, partials));
+}
+
+/// Few rows: w is read once, in splits of whole stages of its rows.
+fn skinny_grad_input(l: &mut Lowering, d: &LinearDims, p: Product) {
+    let kernel = match d.rows {
+        0..=4 => "linear_grad_input_4_rows",
+        5..=8 => "linear_grad_input_8_rows",
+        _ => "linear_grad_input_16_rows",
+    };
+    let (columns, rows) = (d.inputs.div_ceil(SKINNY_COLUMNS), p.terms * d.outputs);
+    let wanted = (ENOUGH_SKINNY_BLOCKS / (columns * p.blocks)).min(rows / LEAST_SPLIT).clamp(1, MOST_SKINNY_SPLITS);
+    let steps = rows.div_ceil(wanted).next_multiple_of(SKINNY_STAGE);
+    let split = Split { steps, count: rows.div_ceil(steps) };
+    let partials = p.partials(l, split);
+    let arguments = gradient(l, d, split, partials);
+    l.launch(kernel, [columns, split.count, p.blocks], SKINNY_GRAD_THREADS, arguments);
+    p.sum_splits(l, split, Finish::plain(), partials);
 }
 
 pub fn grad_weight(l: &mut Lowering, d: &LinearDims) {
@@ -107,15 +127,14 @@ impl Product {
         let partials = self.partials(l, split);
         let arguments = arguments(l, split, partials);
         l.launch_shared(kernel, [tiles, split.count, self.blocks], [THREADS, 1, 1], shared, arguments);
-        if split.count > 1 {
-            self.sum_splits(l, split, finish, partials);
-        }
+        self.sum_splits(l, split, finish, partials);
     }
 
     /// Tensor cores where a tile of theirs is filled by a quarter at least and multiplied along a whole step; 128 lines where
     /// they are no more work than 64.
     fn tile(&self, math: Math) -> Tile {
-        let fills = self.m >= 16 && self.n >= 16 && self.m.min(TILE) * self.n.min(TILE) >= TILE * TILE / 4 && self.k >= 16;
+        let fills =
+            self.m >= 16 && self.n >= 16 && self.m.min(TILE) * self.n.min(TILE) >= TILE * TILE / 4 && self.k >= 16;
         if math == Math::Fp32 || !fills {
             return Tile { math: Math::Fp32, lines: TILE };
         }
@@ -131,7 +150,11 @@ impl Product {
         l.scratch::<f32>(split.count as usize * self.blocks as usize * self.m as usize * self.n as usize)
     }
 
+    /// Adds the sums of several splits.
     fn sum_splits(&self, l: &mut Lowering, split: Split, finish: Finish, partials: Address) {
+        if split.count == 1 {
+            return;
+        }
         let c: Out = l.write(0);
         let arguments = Arguments::new().with(self.m).with(self.n).with(split.count).with(u32::from(finish.bias));
         let arguments = arguments.with(finish.function).with(l.read_if(finish.bias, 2)).with(c).with(partials);
@@ -212,3 +235,11 @@ const MOST_SUM_BLOCKS: u32 = 2112;
 const MOST_SKINNY_ROWS: u32 = 16;
 const SKINNY_WARPS: u32 = 8;
 const MOST_SKINNY_BLOCKS: u32 = 1056;
+/// Columns of w, rows that are staged at a time and threads of a block of the input's gradient.
+const SKINNY_COLUMNS: u32 = 128;
+const SKINNY_STAGE: u32 = 64;
+const SKINNY_GRAD_THREADS: u32 = 128;
+/// Four blocks for each of 132 multiprocessors: each has 16 KiB of w on the way.
+const ENOUGH_SKINNY_BLOCKS: u32 = 528;
+/// Most splits: the second sum reads them one after another.
+const MOST_SKINNY_SPLITS: u32 = 264;
