@@ -59,20 +59,35 @@ static void remember(Cell& cell, const Access& now) {
         cell.read(now.touch);
 }
 
+static bool is_written(const Cell* cell) { return cell && cell->writer.turn == block.turn; }
+
+// Shared memory holds nothing until a thread of the block has written it; that of a copy counts from its issue on.
+static void need_written(bool written, uintptr_t address, const Access& now) {
+    if (!written && now.shared && !now.write)
+        fail("a read (code +%#zx) of %s, which no thread of the block has written so far", in_program(now.code),
+             describe(pointer(address)).c_str());
+}
+
 static void check_word(uintptr_t address, const Access& now) {
     Cell* cell = words.find(address, true);
     compare(*cell, address, now);
     remember(*cell, now);
-    if (bytes_of_words.is_empty()) return;
-    for (uintptr_t byte = address; byte < address + 4; byte++)
-        if (const Cell* part = bytes_of_words.find(byte, false)) compare(*part, byte, now);
+    bool written = is_written(cell);
+    for (uintptr_t byte = address; byte < address + 4 && !bytes_of_words.is_empty(); byte++)
+        if (const Cell* part = bytes_of_words.find(byte, false)) {
+            compare(*part, byte, now);
+            written = written || is_written(part);
+        }
+    need_written(written, address, now);
 }
 
 static void check_byte(uintptr_t address, const Access& now) {
     Cell* cell = bytes_of_words.find(address, true);
     compare(*cell, address, now);
     remember(*cell, now);
-    if (const Cell* word = words.find(address / 4 * 4, false)) compare(*word, address, now);
+    const Cell* word = words.find(address / 4 * 4, false);
+    if (word) compare(*word, address, now);
+    need_written(is_written(cell) || is_written(word), address, now);
 }
 
 // ---- shared memory that cp.async will write ------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 enum { THREADS = 64 };
 
 // y[i] = x[i ^ 1] through shared memory.
-extern "C" __global__ void planted_nothing(u32 n, In<float> x, Out<float> y) {
+extern "C" __global__ void __launch_bounds__(THREADS) planted_nothing(u32 n, In<float> x, Out<float> y) {
     SHARED(float, tile, [THREADS]);
     const u32 i = blockIdx.x * THREADS + threadIdx.x;
     tile[threadIdx.x] = i < n ? x.data[i] : 0.0f;

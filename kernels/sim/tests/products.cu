@@ -34,7 +34,7 @@ DEVICE void copy_rows(float (*tile)[TF32_ROW], const float* from, u32 rows, u32 
 }
 
 extern "C" __global__ void __launch_bounds__(WARPS_4)
-    product_tf32(u32 m, u32 n, u32 k, In<float> a, In<float> b, Out<float> c) {
+    planted_no_defect_tf32(u32 m, u32 n, u32 k, In<float> a, In<float> b, Out<float> c) {
     SHARED(float, a_tiles, [2][TILE][TF32_ROW]);
     SHARED(float, b_tiles, [2][TILE][TF32_ROW]);
     const Place place = place_of_thread();
@@ -79,7 +79,7 @@ DEVICE void round_tile(u16* tile, u32 stride, const float* from, u32 rows, u32 c
 }
 
 extern "C" __global__ void __launch_bounds__(WARPS_4)
-    product_bf16(u32 m, u32 n, u32 k, In<float> a, In<float> b, Out<float> c) {
+    planted_no_defect_bf16(u32 m, u32 n, u32 k, In<float> a, In<float> b, Out<float> c) {
     DYNAMIC_SHARED(u16, tiles);
     u16* const a_tile = tiles;
     u16* const b_tile = tiles + TILE * BF16_ROW;
