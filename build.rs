@@ -34,7 +34,7 @@ mod sim {
         for build in ["plain", "race"] {
             let mut compiler = compiler(&folder);
             if build == "race" {
-                compiler.flag("-fsanitize=thread");
+                compiler.flag("-fsanitize=thread,alignment,bounds,shift,integer-divide-by-zero");
             }
             for source in &sources {
                 compiler.file(wrapper(&out, source, build));
@@ -73,14 +73,15 @@ mod sim {
         compiler
     }
 
-    /// Names of the kernels `extern "C" __global__ void [__launch_bounds__(..)] name(` of a file.
+    /// The kernels `extern "C" __global__ void [__launch_bounds__(..)] name(` of a file: a name, and bounds after a comma.
     fn kernels(text: &str) -> Vec<String> {
         let name = |part: &str| {
-            let mut rest = part.trim_start();
-            if let Some(bounds) = rest.strip_prefix("__launch_bounds__") {
-                rest = &bounds[bounds.find(')').expect("closed launch bounds") + 1..];
+            let (mut rest, mut bounds) = (part.trim_start(), String::new());
+            if let Some(after) = rest.strip_prefix("__launch_bounds__(") {
+                let (inside, behind) = after.split_once(')').expect("closed launch bounds");
+                (rest, bounds) = (behind, format!(", {inside}"));
             }
-            rest.split('(').next().expect("a kernel's name").trim().to_string()
+            rest.split('(').next().expect("a kernel's name").trim().to_string() + &bounds
         };
         text.split(KERNEL).skip(1).map(name).collect()
     }

@@ -21,11 +21,11 @@ enum Found {
 use Found::{Message, Nothing, Wrong};
 
 /// Kernel, blocks, and what forward, reverse and race runs say.
-const PLANTED: [(&str, u32, [Found; 3]); 17] = [
+const PLANTED: [(&str, u32, [Found; 3]); 23] = [
     ("planted_nothing", 3, [Nothing, Nothing, Nothing]),
     ("planted_with_syncwarp", 3, [Nothing, Nothing, Nothing]),
     ("planted_no_copy_defect", 1, [Nothing, Nothing, Nothing]),
-    ("planted_missing_barrier", 3, [Wrong, Wrong, Message("race at byte")]),
+    ("planted_missing_barrier", 3, [Wrong, Wrong, Message("has written so far")]),
     ("planted_shuffle_for_syncwarp", 3, [Nothing, Nothing, Message("race at byte")]),
     (
         "planted_global_overrun",
@@ -38,10 +38,24 @@ const PLANTED: [(&str, u32, [Found; 3]); 17] = [
         [
             Message("past the end of shared array"),
             Message("past the end of shared array"),
+            Message("index 64 is outside the array"),
+        ],
+    ),
+    (
+        "planted_shared_underrun",
+        3,
+        [
+            Message("past the start of shared array"),
+            Message("past the start of shared array"),
             Message("no part of any buffer"),
         ],
     ),
-    ("planted_uninitialised", 3, [Wrong, Wrong, Wrong]),
+    ("planted_row_overrun", 3, [Nothing, Nothing, Message("index 127 is outside the array")]),
+    ("planted_large_arrays", 3, [Message("65536 bytes of shared arrays"); 3]),
+    ("planted_misaligned_vector", 3, [Nothing, Nothing, Message("no multiple of 8 bytes")]),
+    ("planted_long_shift", 3, [Nothing, Nothing, Message("a shift by 32")]),
+    ("planted_forgotten_reader", 3, [Nothing, Nothing, Message("are not ordered")]),
+    ("planted_uninitialised", 3, [Wrong, Wrong, Message("has written so far")]),
     ("planted_block_race", 3, [Nothing, Nothing, Message("are not ordered")]),
     (
         "planted_divergent_barrier",
@@ -138,6 +152,7 @@ fn launches_that_no_gpu_accepts_are_refused() {
     };
     let refused = [
         (changed(&|l| l.block = [2048, 1, 1]), "more than 1024 threads"),
+        (changed(&|l| l.block = [128, 1, 1]), "launch bounds"),
         (changed(&|l| l.grid = [0, 1, 1]), "an empty grid or block"),
         (changed(&|l| l.grid = [1, 70_000, 1]), "a grid above"),
         (changed(&|l| l.shared = 1 << 20), "227 KiB"),
