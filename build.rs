@@ -61,7 +61,7 @@ mod sim {
 
     fn compiler(folder: &Path) -> cc::Build {
         let mut compiler = cc::Build::new();
-        compiler.cpp(true).std("c++17").opt_level(2).debug(false).include(folder);
+        compiler.cpp(true).std("c++17").opt_level(2).debug(false).warnings(false).include(folder);
         compiler.flag("-g1").flag("-ffp-contract=off").flag("-fno-strict-aliasing").flag("-Wno-unknown-pragmas");
         #[cfg(target_arch = "x86_64")]
         if env::var("HOST") == env::var("TARGET")

@@ -37,7 +37,7 @@ template <bool BF16, bool POOLED>
 DEVICE void stage_vectors(const Correlation& d, const TensorCut& cut, Source<POOLED> source, u32 first_image, u32 batch_end,
                           u32 row, u32 first, uint4* region) {
     constexpr u32 V = Format<BF16>::VECTOR;
-    constexpr u32 LOADS = 16;  // in flight
+    [[maybe_unused]] constexpr u32 LOADS = 16;  // in flight
     const u32 pixels = d.images * d.region_height * d.region_width;
     const u32 stored = d.height * d.width;
     Walk walk(threadIdx.x, blockDim.x, d.region_height, d.region_width);

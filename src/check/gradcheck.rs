@@ -35,6 +35,13 @@ impl Default for Options {
 
 /// All cases, ops before models.
 pub fn cases() -> Vec<Case> {
+    let mut cases = ops_cases();
+    cases.extend(models::cases());
+    cases
+}
+
+/// Cases of single ops.
+pub fn ops_cases() -> Vec<Case> {
     let mut cases = ops::cases();
     cases.extend(shapes_conv2d::cases());
     cases.extend(ops_images::cases());
@@ -42,7 +49,6 @@ pub fn cases() -> Vec<Case> {
     cases.extend(shapes_linear::cases());
     cases.extend(shapes_pool2d::cases());
     cases.extend(shapes_pairwise::cases());
-    cases.extend(models::cases());
     cases
 }
 

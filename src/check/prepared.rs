@@ -1,10 +1,13 @@
 //! A case made ready: its plans, its values, and the derivatives that finite differences expect.
 
 use super::case::{Built, Case, Constant, chosen, seeds, start};
+
 use super::difference::{Derivative, Function};
+use super::parity::round;
 use super::report::{Comparison, Row, floor};
 use crate::Result;
 use crate::backend::cpu::Cpu;
+use crate::backend::cuda::Math;
 use crate::call::{Dtype, Region, word};
 use crate::graph::{Graph, Source, Store, TensorId};
 use crate::plan::{Plan, Request};
@@ -117,6 +120,17 @@ impl Prepared {
             device.run(plan);
         }
         Ok(plan.gradients.iter().map(|&gradient| device.read::<f64>(plan, gradient).to_vec()).collect())
+    }
+
+    /// Rounds all real values to bf16, so that whatever the tensor cores round them to, a first product of them is exact.
+    pub fn round_values(&mut self) {
+        let rounded = |value: f64| f64::from(round(value as f32, Math::Bf16));
+        for value in &mut self.values {
+            if let Constant::Real(_, values) = value {
+                values.iter_mut().for_each(|value| *value = rounded(*value));
+            }
+        }
+        self.seeds.iter_mut().for_each(|seed| *seed = rounded(*seed));
     }
 
     /// A device that holds the values of the case.
