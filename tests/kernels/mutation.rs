@@ -84,7 +84,10 @@ fn notices(kept: &RefCell<Kept>, site: &Site) -> bool {
     modes().into_iter().rev().any(|(_, options)| {
         kept.sim.options = Options { dropped: Some((site.file.clone(), site.line)), ..options };
         match kept.step.run(&mut kept.sim) {
-            Ok(outcome) => !(outcome.error <= kept.bound),
+            Ok(outcome) => {
+                let within = outcome.error <= kept.bound;
+                !within
+            }
             Err(_) => true,
         }
     })

@@ -93,7 +93,8 @@ fn check_step(step: &Step, sim: &mut Sim, modes: &[(&str, Options)], bound: f64)
     for (mode, options) in modes {
         sim.options = options.clone();
         let outcome = step.run(sim).map_err(|error| format!("{mode}: {error}"))?;
-        if !(outcome.error <= bound) {
+        let within = outcome.error <= bound;
+        if !within {
             return Err(format!("{mode}: relative error {:.2e}, more than {bound:.0e}", outcome.error));
         }
         if first.as_ref().is_some_and(|first| first.bytes != outcome.bytes) {

@@ -28,8 +28,8 @@ struct RankDims {
 
 pub fn rank_update(l: &mut Lowering, dims: &LinearDims, optimizer: Optimizer, input_gradient: bool) {
     let updated = 1 + optimizer.moments();
-    let wide = (0..updated).all(|index| l.write(index).data % 16 == 0);
-    let (kernel, vector) = kernel(optimizer, dims.rows, wide && dims.inputs % 4 == 0);
+    let wide = (0..updated).all(|index| l.write(index).data.is_multiple_of(16));
+    let (kernel, vector) = kernel(optimizer, dims.rows, wide && dims.inputs.is_multiple_of(4));
     let columns = dims.inputs.div_ceil(vector);
     let lanes = columns.next_power_of_two().min(THREADS);
     let parts_per_block = THREADS / lanes;
