@@ -3,9 +3,9 @@
 use super::Backend;
 use super::cpu::Cpu;
 use super::cuda::Math;
-use crate::Result;
 use crate::graph::Store;
 use crate::plan::Plan;
+use crate::{Error, Result};
 
 /// A device and its arithmetic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,19 @@ impl Target {
         }
     }
 
+    /// The same, when this program holds that device.
+    ///
+    /// # Errors
+    /// When it was built without it.
+    pub fn checked(self) -> Result<Self> {
+        match self {
+            Self::Sim(_) if !cfg!(feature = "sim") => Err(Error::input(
+                "device: this program was built without the simulated device; build it with cargo build --release --features sim",
+            )),
+            _ => Ok(self),
+        }
+    }
+
     /// What it is called in a run's heading.
     pub fn describe(self) -> String {
         match self {
@@ -46,8 +59,6 @@ fn simulated(store: &Store, plans: &[&Plan], math: Math) -> Result<Box<dyn Backe
 }
 
 #[cfg(not(feature = "sim"))]
-fn simulated(_: &Store, _: &[&Plan], _: Math) -> Result<Box<dyn Backend>> {
-    Err(crate::Error::input(
-        "device: this program was built without the simulated device; build it with cargo build --release --features sim",
-    ))
+fn simulated(_: &Store, _: &[&Plan], math: Math) -> Result<Box<dyn Backend>> {
+    Target::Sim(math).checked().and(Err(Error::run("the simulated device is missing")))
 }

@@ -30,7 +30,7 @@ struct Info {
 pub fn run(args: Args) -> Result<()> {
     let info = Info {
         version: env!("CARGO_PKG_VERSION"),
-        devices: vec!["cpu"],
+        devices: if cfg!(feature = "sim") { vec!["cpu", "sim"] } else { vec!["cpu"] },
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         simd: machine::vector_instructions(),
         available_memory_bytes: machine::available_memory(),

@@ -81,14 +81,15 @@ impl Machine {
     /// The device that the flags name.
     ///
     /// # Errors
-    /// When --math is given for a device that has no choice.
+    /// When --math is given for a device that has no choice, or the device is not in this program.
     pub fn target(&self) -> Result<Target> {
         match (self.device, self.math) {
-            (DeviceKind::Sim, math) => Ok(Target::Sim(match math {
+            (DeviceKind::Sim, math) => Target::Sim(match math {
                 Some(MathKind::Fp32) => Math::Fp32,
                 Some(MathKind::Bf16) => Math::Bf16,
                 Some(MathKind::Tf32) | None => Math::Tf32,
-            })),
+            })
+            .checked(),
             (DeviceKind::Auto | DeviceKind::Cpu, None | Some(MathKind::Fp32)) => Ok(Target::Cpu),
             (DeviceKind::Auto | DeviceKind::Cpu, Some(_)) => {
                 Err(Error::input("math: the CPU computes in fp32; leave --math out, or name --device sim"))
