@@ -36,9 +36,8 @@ DEVICE void include(LogSum& total, float value) {
         total.sum += exponential(value - total.greatest);
     }
 }
-DEVICE float value_of(LogSum total) {
-    return total.greatest == minus_infinity() ? total.greatest : total.greatest + logarithm(total.sum);
-}
+// Minus infinity where nothing else was included, NaN where that was.
+DEVICE float value_of(LogSum total) { return total.greatest + logarithm(total.sum); }
 
 DEVICE const float* row_of(SoftmaxDims d, In<float> x, u32 sample, u32 row) {
     return x.data + (u64)(sample * d.rows + row) * d.classes;
