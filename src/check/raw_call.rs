@@ -26,6 +26,8 @@ pub struct Piece {
     pub count: usize,
     pub len: usize,
     pub stride: usize,
+    /// Elements of the buffer before the first block: where wide accesses stop being aligned.
+    pub offset: usize,
     pub values: Values,
 }
 
@@ -37,13 +39,13 @@ impl Piece {
 
     /// Blocks of elements between -1 and 1.
     pub fn blocks(count: usize, len: usize, stride: usize) -> Self {
-        Self { dtype: Dtype::Real, count, len, stride, values: Values::Between(-1.0, 1.0) }
+        Self { dtype: Dtype::Real, count, len, stride, offset: 0, values: Values::Between(-1.0, 1.0) }
     }
 
     /// `words` as they are.
     pub fn words(words: &[u32]) -> Self {
         let values = Values::Words(words.to_vec());
-        Self { dtype: Dtype::U32, count: 1, len: words.len(), stride: words.len(), values }
+        Self { dtype: Dtype::U32, count: 1, len: words.len(), stride: words.len(), offset: 0, values }
     }
 
     /// The same with elements between two bounds.
@@ -67,6 +69,15 @@ pub struct RawCall {
 }
 
 impl RawCall {
+    /// The same with every real region one element into its buffer, so that none starts on 16 bytes.
+    pub fn unaligned(mut self) -> Self {
+        let writes = self.writes.iter_mut().map(|(piece, _)| piece);
+        let real = self.reads.iter_mut().chain(writes).filter(|piece| piece.dtype == Dtype::Real);
+        real.for_each(|piece| piece.offset = 1);
+        self.name += ", unaligned";
+        self
+    }
+
     /// The call on both backends, its buffers filled from `seed`.
     ///
     /// # Errors
@@ -76,9 +87,10 @@ impl RawCall {
         let pieces: Vec<&Piece> = self.reads.iter().chain(self.writes.iter().map(|(piece, _)| piece)).collect();
         let mut regions = Vec::with_capacity(pieces.len());
         for (index, piece) in pieces.iter().enumerate() {
-            let span = (piece.count - 1) * piece.stride + piece.len;
+            let span = piece.offset + (piece.count - 1) * piece.stride + piece.len;
             let whole = store.buffer(&format!("region {index}"), piece.dtype, span)?;
-            regions.push(Region { count: piece.count, len: piece.len, stride: piece.stride, ..whole });
+            let (offset, count, len, stride) = (piece.offset, piece.count, piece.len, piece.stride);
+            regions.push(Region { offset, count, len, stride, ..whole });
         }
         let (reads, writes) = regions.split_at(self.reads.len());
         let writes = writes.iter().zip(&self.writes).map(|(region, (_, write))| (*region, *write)).collect();
@@ -93,7 +105,7 @@ impl RawCall {
         };
         let mut cpu = Cpu::<f64>::new(&store, &[&plan])?;
         for (region, piece) in regions.iter().zip(pieces) {
-            let whole = Region::contiguous(region.buffer, 0, region.span());
+            let whole = Region::contiguous(region.buffer, region.offset, region.span());
             fill(&mut cpu, whole, piece, seed);
         }
         Ok(Parity::new(&store, plan, cpu))

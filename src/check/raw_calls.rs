@@ -5,7 +5,11 @@ use crate::call::*;
 
 /// All of them.
 pub fn raw_calls() -> Vec<RawCall> {
-    [rank_updates(), optimizer_steps(), batches(), counters(), element_wise(), noise()].concat()
+    let calls = [rank_updates(), optimizer_steps(), batches(), counters(), element_wise(), noise()].concat();
+    let wide = [rank_updates(), optimizer_steps(), batches(), noise()].concat();
+    // One of several is enough: the paths for unaligned memory do not depend on the shape.
+    let unaligned = wide.into_iter().step_by(5).map(RawCall::unaligned);
+    calls.into_iter().chain(unaligned).collect()
 }
 
 const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5 };

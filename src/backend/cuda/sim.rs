@@ -49,6 +49,7 @@ struct SimOptions {
     watchdog: u64,
 }
 
+// SAFETY: the declarations are those of kernels/sim/api.h.
 unsafe extern "C" {
     fn sim_kernel_count() -> usize;
     fn sim_kernel_name(kernel: usize) -> *const c_char;
