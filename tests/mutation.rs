@@ -116,7 +116,8 @@ fn gradient_kinds() -> Vec<&'static str> {
 #[test]
 fn every_mutant_of_every_op_is_caught() {
     let mut caught_by_kind = BTreeMap::new();
-    let ops = gradcheck::cases().into_iter().filter(|case| !case.op.contains(' '));
+    // Cases at odd sizes compare a few elements only: they are there for kernels.
+    let ops = gradcheck::ops_cases().into_iter().filter(|case| case.limit == usize::MAX);
     let survivors: Vec<String> = ops.flat_map(|case| survivors(&case, &mut caught_by_kind)).collect();
     println!("{caught_by_kind:#?}");
     assert!(survivors.is_empty(), "{} mutants pass:\n{}", survivors.len(), survivors.join("\n"));
