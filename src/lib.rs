@@ -4,6 +4,7 @@
 //! What the command line does, a program can do:
 //!
 //! ```
+//! use bbh::backend::Target;
 //! use bbh::data::{self, SyntheticConfig};
 //! use bbh::eval::TestReport;
 //! use bbh::train::config::Config;
@@ -21,7 +22,7 @@
 //! let digits = data::load("synthetic", None, SyntheticConfig { train: 200, test: 50, seed: 0 })?;
 //! let labels = digits.test.labels.clone();
 //! let sets = Sets { train: digits.train, valid: None, test: digits.test, ood: None };
-//! let mut trainer = Trainer::new(Planned::new(config, sets)?)?;
+//! let mut trainer = Trainer::new(Planned::new(config, sets)?, Target::Cpu)?;
 //! trainer.train_epoch(&mut |_step, sums, _seconds| sums.loss.is_finite())?;
 //! let (prediction, _) = trainer.predict_test(10, &mut |_share| Ok(()))?;
 //! let report = TestReport::new(&prediction, &labels)?;
