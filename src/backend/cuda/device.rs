@@ -69,19 +69,6 @@ impl<L: Launcher> Cuda<L> {
         Ok(Self { launcher, persistent: (base, layout), workspace: workspace_address, plans })
     }
 
-    /// What carries out the launches.
-    pub fn launcher(&mut self) -> &mut L {
-        &mut self.launcher
-    }
-
-    /// Launches of a plan, over all of its calls.
-    ///
-    /// # Errors
-    /// When the plan is not one that this device was made for.
-    pub fn launches(&self, plan: &Plan) -> Result<usize> {
-        Ok(self.lowered(plan)?.calls.iter().map(Vec::len).sum())
-    }
-
     fn lowered(&self, plan: &Plan) -> Result<&Lowered> {
         self.plans.iter().find(|lowered| lowered.name == plan.name).ok_or_else(|| unknown(plan))
     }
