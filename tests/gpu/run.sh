@@ -56,10 +56,10 @@ json_file() {
     esac
 }
 
-# The text after "name": in a JSON text, without quotes; empty where there is none.
+# The text after "name": in a JSON text, without quotes; empty where there is none, and for null.
 json_field() {
     local pattern="\"$1\": ?\"?([^\",}]*)"
-    [[ $2 =~ $pattern ]] && printf '%s' "${BASH_REMATCH[1]}"
+    if [[ $2 =~ $pattern && ${BASH_REMATCH[1]} != null ]]; then printf '%s' "${BASH_REMATCH[1]}"; fi
 }
 
 # {"name": content, ...} of the files PREFIX-name.json.
@@ -90,7 +90,7 @@ write_results() {
     local info driver=
     info=$(json_file "$out/info.json")
     driver=$(json_field driver_version "$info")
-    if [[ ${driver:-null} == null ]] && command -v nvidia-smi >/dev/null; then
+    if [[ -z $driver ]] && command -v nvidia-smi >/dev/null; then
         driver=$(timeout 20 nvidia-smi --query-gpu=driver_version --format=csv,noheader)
         driver=${driver%%$'\n'*}
     fi
@@ -185,7 +185,7 @@ check_info() {
     info=$(<"$out/info.json")
     missing=$(json_field missing "$info")
     [[ $wanted != cuda ]] || wanted=cuda:0
-    [[ $info == *"\"$wanted\""* ]] || wrong "$wanted is not among the devices; ${missing#null}"
+    [[ $info == *"\"$wanted\""* ]] || wrong "$wanted is not among the devices; ${missing:-see $out/info.json}"
     echo "$(card "$info"), $(json_field ptx "$info")"
 }
 
