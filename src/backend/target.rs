@@ -3,7 +3,7 @@
 use super::Backend;
 use super::cpu::Cpu;
 use super::cuda::driver::{self, DeviceInfo, Driver};
-use super::cuda::{Cuda, Math};
+use super::cuda::{Cuda, Launcher, Math};
 use crate::graph::Store;
 use crate::plan::Plan;
 use crate::{Error, Result};
@@ -29,6 +29,20 @@ impl Target {
             Self::Cpu => Ok(Box::new(Cpu::<f32>::new(store, plans)?)),
             Self::Cuda { ordinal, math } => Ok(Box::new(Cuda::new(Driver::open(ordinal)?, store, plans, math)?)),
             Self::Sim(math) => simulated(store, plans, math),
+        }
+    }
+
+    /// What launches single kernels there (checks).
+    ///
+    /// # Errors
+    /// When the device cannot be opened, or launches no kernels.
+    pub fn launcher(self) -> Result<Box<dyn Launcher>> {
+        match self {
+            Self::Cpu => {
+                Err(Error::input("device: the CPU launches no CUDA kernels; name --device cuda, or --device sim"))
+            }
+            Self::Cuda { ordinal, .. } => Ok(Box::new(Driver::open(ordinal)?)),
+            Self::Sim(_) => simulated_launcher(),
         }
     }
 
@@ -71,6 +85,16 @@ impl Target {
 fn simulated(store: &Store, plans: &[&Plan], math: Math) -> Result<Box<dyn Backend>> {
     use super::cuda::sim::Sim;
     Ok(Box::new(Cuda::new(Sim::default(), store, plans, math)?))
+}
+
+#[cfg(feature = "sim")]
+fn simulated_launcher() -> Result<Box<dyn Launcher>> {
+    Ok(Box::new(super::cuda::sim::Sim::default()))
+}
+
+#[cfg(not(feature = "sim"))]
+fn simulated_launcher() -> Result<Box<dyn Launcher>> {
+    Target::Sim(Math::Fp32).checked().and(Err(Error::run("the simulated device is missing")))
 }
 
 #[cfg(not(feature = "sim"))]

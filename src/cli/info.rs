@@ -89,8 +89,10 @@ fn text(info: &Info) -> String {
         writeln!(text, "kernels      {}: PTX for compute capability 8.0 and up, by {}{code}", cuda.kernels, cuda.ptx);
     match (&cuda.driver, &cuda.missing) {
         (Some(driver), _) => gpus(&mut text, driver),
-        (None, Some(reason)) => drop(writeln!(text, "cuda         none: {}", reason.trim_start_matches("device: "))),
-        (None, None) => {}
+        (None, reason) => {
+            let reason = reason.as_deref().unwrap_or("").trim_start_matches("device: ");
+            let _ = writeln!(text, "cuda         none: {reason}");
+        }
     }
     text
 }

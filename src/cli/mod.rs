@@ -4,6 +4,7 @@ mod data;
 mod eval;
 mod gradcheck;
 mod info;
+mod parity;
 mod profile;
 mod progress;
 mod sample;
@@ -39,6 +40,8 @@ enum Command {
     Profile(profile::Args),
     /// Compare every gradient with finite differences.
     Gradcheck(gradcheck::Args),
+    /// Compare every CUDA kernel with the CPU.
+    Parity(parity::Args),
     /// Data sets: download, list.
     Data(data::Args),
     /// This program and this machine.
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Sample(args) => sample::run(args),
         Command::Profile(args) => profile::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
+        Command::Parity(args) => parity::run(args),
         Command::Data(args) => data::run(args),
         Command::Info(args) => info::run(args),
     };

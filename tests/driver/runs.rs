@@ -52,6 +52,24 @@ fn a_resumed_run_and_an_evaluation() {
     }
 }
 
+#[cfg(feature = "sim")]
+#[test]
+fn parity_passes_and_notices_a_kernel_that_does_nothing() {
+    let args = ["parity", "--device", "cuda", "--op", "softmax", "--json"];
+    let rows = |settings: &[(&str, &str)], code: i32| {
+        let assert = with_driver(driver(), &args, settings).assert().code(code);
+        let rows: serde_json::Value = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+        rows.as_array().unwrap().clone()
+    };
+    let failed = |row: &&serde_json::Value| !row["failures"].as_array().unwrap().is_empty();
+    let good = rows(&[], 0);
+    assert!(good.iter().any(|row| row["kernel"] == "softmax_grad" && row["exact"]["fp32"].as_f64().unwrap() < 1e-5));
+    assert_eq!(good.iter().filter(failed).count(), 0);
+    let bad = rows(&[("FAKE_SKIP", "softmax_grad")], 1);
+    let names: Vec<_> = bad.iter().filter(failed).map(|row| row["kernel"].as_str().unwrap()).collect();
+    assert_eq!(names, ["softmax_grad"]);
+}
+
 #[test]
 fn a_step_is_one_graph_without_host_copies() {
     let dir = tempfile::tempdir().unwrap();
