@@ -16,6 +16,20 @@ DEVICE float apply_gradient(Function f, float source, float dy) {
     }
 }
 
+// Lists of tensors, by value (MOST_PARTS of src/call/kind.rs).
+enum { MOST_PARTS = 16 };
+struct ScaledPart {
+    In<float> x;
+    Out<float> y;
+    u32 elements, unused;
+};
+struct ScaledParts { ScaledPart part[MOST_PARTS]; };
+struct SummedPart {
+    In<float> x;
+    u32 elements, unused;
+};
+struct SummedParts { SummedPart part[MOST_PARTS]; };
+
 // Reduction in two launches: block b of `half_squared_norm_partials` or `sum_partials` sums elements
 // [b * per_block, (b + 1) * per_block) in f64, then one block adds the partial sums in order.
 enum { SUM_THREADS = 256 };
@@ -51,10 +65,11 @@ extern "C" __global__ void __launch_bounds__(256) scale(u32 elements, float fact
     each_element(elements, [&](u32 i) { y.put(i, factor * x.at(i)); });
 }
 
-extern "C" __global__ void __launch_bounds__(256)
-    scale_by_scalar(u32 elements, float factor, In<float> x, In<float> scalar, Out<float> y) {
+// blockIdx.y: part
+extern "C" __global__ void __launch_bounds__(256) scale_by_scalar(float factor, In<float> scalar, ScaledParts parts) {
+    const ScaledPart& part = parts.part[blockIdx.y];
     const float product = factor * scalar.data[0];
-    each_element(elements, [&](u32 i) { y.put(i, product * x.at(i)); });
+    each_element(part.elements, [&](u32 i) { part.y.put(i, product * part.x.at(i)); });
 }
 
 extern "C" __global__ void __launch_bounds__(256) fill(u32 elements, float value, Out<float> y) {
@@ -71,9 +86,14 @@ extern "C" __global__ void __launch_bounds__(SUM_THREADS)
     partial_sums(elements, per_block, partials, [&](u32 i) { return (double)x.at(i); });
 }
 
+// blockIdx.y: part; blocks behind the end of theirs sum nothing.
 extern "C" __global__ void __launch_bounds__(SUM_THREADS)
-    half_squared_norm_partials(u32 elements, u32 per_block, In<float> x, double* partials) {
-    partial_sums(elements, per_block, partials, [&](u32 i) { const double value = x.at(i); return 0.5 * value * value; });
+    half_squared_norm_partials(u32 per_block, SummedParts parts, double* partials) {
+    const SummedPart& part = parts.part[blockIdx.y];
+    partial_sums(part.elements, per_block, partials + (u64)blockIdx.y * gridDim.x, [&](u32 i) {
+        const double value = part.x.at(i);
+        return 0.5 * value * value;
+    });
 }
 
 // partials [count] -> y (1 element), their sum

@@ -14,7 +14,7 @@ mod state;
 
 pub use dims::*;
 pub use function::{Optimizer, Unary};
-pub use kind::Kind;
+pub use kind::{Kind, MOST_PARTS};
 pub use schedule::{Schedule, StepScalars};
 pub use state::{metric, scalar, word};
 
