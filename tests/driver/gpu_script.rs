@@ -93,18 +93,34 @@ mod runs {
         assert!(results["parity"].is_null());
     }
 
-    #[test]
-    fn graphs_that_compute_something_else_are_noticed() {
+    /// A pack whose program is a shell script; `$BBH` in it is the program proper.
+    fn pack_of_script(text: &str) -> tempfile::TempDir {
         let folder = pack();
         let bbh = folder.path().join("bbh");
         fs::remove_file(&bbh).unwrap();
-        let other_seed = format!(
-            "#!/bin/sh\n[ \"$BBH_CUDA_EAGER\" = 1 ] && set -- \"$@\" --seed 1\nexec {} \"$@\"\n",
-            env!("CARGO_BIN_EXE_bbh")
-        );
-        write_program(&bbh, &other_seed);
-        let (code, results) = run(folder.path(), "graph-*", &[]);
-        assert_eq!((code, outcome(&results, "graph-shared")), (1, ("failed", "metrics differ")));
+        write_program(&bbh, &format!("#!/bin/bash\nBBH={}\n{text}\n", env!("CARGO_BIN_EXE_bbh")));
+        folder
+    }
+
+    #[test]
+    fn graphs_that_compute_something_else_are_noticed() {
+        let other_seed = "[[ $BBH_CUDA_EAGER != 1 ]] || set -- \"$@\" --seed 1\nexec $BBH \"$@\"";
+        // The last argument is the run's folder.
+        let other_tensors = "$BBH \"$@\" || exit\n[[ $BBH_CUDA_EAGER != 1 ]] || printf x | dd of=${@: -1}/checkpoint.safetensors bs=1 seek=9000 conv=notrunc";
+        for (script, reason) in [(other_seed, "metrics differ"), (other_tensors, "tensors of the checkpoints differ")] {
+            let folder = pack_of_script(script);
+            let (code, results) = run(folder.path(), "graph-*", &[]);
+            assert_eq!((code, outcome(&results, "graph-shared")), (1, ("failed", reason)));
+        }
+    }
+
+    #[test]
+    fn a_step_that_hangs_ends_at_its_limit() {
+        let folder = pack_of_script("exec sleep 60");
+        let (code, results) = run(folder.path(), "info parity", &[("BBH_GPU_SECONDS", "4")]);
+        assert_eq!(code, 1);
+        assert_eq!(outcome(&results, "info"), ("failed", "ran past its 4 s"));
+        assert_eq!(outcome(&results, "parity").0, "skipped");
     }
 
     #[test]

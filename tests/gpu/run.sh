@@ -46,6 +46,9 @@ json_string() {
     printf '"%s"' "${text//[[:cntrl:]]/}"
 }
 
+# The same, or null for the empty text.
+json_text() { if [[ -n $1 ]]; then json_string "$1"; else printf null; fi; }
+
 # A file that holds one JSON value, or null where it is missing or was cut off.
 json_file() {
     local text=
@@ -95,7 +98,7 @@ write_results() {
         driver=${driver%%$'\n'*}
     fi
     printf '{\n "date": %s,\n "card": %s,\n "driver": %s,\n' "$(json_string "$date")" \
-        "$(json_string "$(card "$info")")" "$(json_string "$driver")"
+        "$(json_text "$(card "$info")")" "$(json_text "$driver")"
     printf ' "steps": %s,\n "info": %s,\n' "$(write_summary)" "$info"
     printf ' "parity": %s,\n' "$(json_file "$out/parity.json")"
     printf ' "profile": %s,\n "mnist": %s,\n' "$(json_files profile)" "$(json_files mnist)"
