@@ -244,6 +244,8 @@ def arguments():
 def main():
     parser, args = arguments()
     torch.backends.cudnn.benchmark = True
+    if args.device.type == "cuda":
+        torch.cuda.set_device(args.device.index or 0)
     report = Report(args)
     work = plan(report)
     names = [name for name, _ in work]

@@ -14,6 +14,11 @@ fail() { echo "pack.sh: $1" >&2; exit "$2"; }
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 [[ -z $(ls -A "$folder") ]] || fail "$folder: expected a new or empty folder, found files in it" 2
+data=
+if [[ -n ${BBH_DATA:-} ]]; then
+    data=$(cd "$BBH_DATA/mnist" 2>/dev/null && pwd) ||
+        fail "$BBH_DATA/mnist: expected the MNIST files, found no folder; bbh data fetch mnist, or leave BBH_DATA unset" 2
+fi
 cd "$(dirname "$0")/../.."
 
 export BBH_ARCHITECTURES=${BBH_ARCHITECTURES:-80,90}
@@ -23,10 +28,9 @@ cp tests/gpu/run.sh "$folder/"
 mkdir "$folder/torch"
 cp benches/torch/*.py "$folder/torch/"
 
-if [[ -n ${BBH_DATA:-} ]]; then
-    [[ -d $BBH_DATA/mnist ]] || fail "$BBH_DATA/mnist: expected the MNIST files, found no folder; bbh data fetch mnist, or leave BBH_DATA unset" 2
+if [[ -n $data ]]; then
     mkdir -p "$folder/data/mnist"
-    for file in "$BBH_DATA"/mnist/*-ubyte*; do
+    for file in "$data"/*-ubyte*; do
         case $file in
             *.gz) cp "$file" "$folder/data/mnist/" ;;
             *) gzip -n9c "$file" >"$folder/data/mnist/$(basename "$file").gz" ;;

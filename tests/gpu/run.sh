@@ -5,7 +5,7 @@
 #     run.sh FOLDER OUT       FOLDER: made by pack.sh; OUT: new or empty
 #
 # Writes OUT/summary.json (a line per step: step, status passed|failed|skipped, seconds, reason), OUT/results.json (that with
-# card, driver, date and every figure), OUT/logs/STEP.log. Goes on after failures; exit code 1 when a step failed, 2 for wrong use.
+# card, driver, date and every figure), OUT/profile-*.svg (rooflines), OUT/logs/STEP.log. Goes on after failures; exit code 1 when a step failed, 2 for wrong use.
 #
 # Time: 540 s in all (BBH_GPU_SECONDS). A step ends at its own limit, named where it is called below, or at the end of the
 # whole; steps without time left are skipped. What proves most comes first, the sanitizers, which may take longest, last.
@@ -296,13 +296,20 @@ profile() {
 
 # The same work in PyTorch.
 run_torch() {
-    local found flags=(--device "${device/#sim/cpu}" --seconds $((step_end - $(date +%s) - 20)))
+    local found flags
     command -v "$python" >/dev/null || skip "$python is not installed"
     found=$(limited "$python" -c 'import torch; print(torch.__version__, torch.cuda.is_available())' 2>&1) ||
         skip "$python cannot import torch: ${found##*$'\n'}"
-    [[ -z $quick ]] || flags=(--device cpu --only copy product --repeats 1)
+    if [[ -n $quick ]]; then
+        flags=(--device cpu --only copy product --repeats 1)
+    elif [[ $found == *True ]]; then
+        # It ends by itself, for importing and tidying up take their time too.
+        flags=(--device "$device" --seconds $((step_end - $(date +%s) - 30)))
+    else
+        skip "torch ${found% *} finds no GPU"
+    fi
     limited "$python" "$folder/torch/step.py" "${flags[@]}" --date "$date" --json "$out/torch.json" || exit $?
-    echo "torch $found"
+    echo "torch ${found% *}"
 }
 
 failed=0
@@ -319,7 +326,8 @@ else
     step mnist-shared 120 check_mnist shared
     for math in tf32 fp32 bf16; do
         for config in full sliced shared map; do
-            step "profile-$config-$math" 20 profile "$config-$math" --config "lenet-$config" --math "$math"
+            step "profile-$config-$math" 20 profile "$config-$math" --config "lenet-$config" --math "$math" \
+                --svg "$out/profile-$config-$math.svg"
         done
         for samples in 5 100; do
             step "profile-conv2d-s$samples-$math" 20 profile "conv2d-s$samples-$math" --kernel conv2d --shape "S=$samples" \
