@@ -5,7 +5,8 @@
 #     run.sh FOLDER OUT       FOLDER: made by pack.sh; OUT: new or empty
 #
 # Writes OUT/summary.json (a line per step: step, status passed|failed|skipped, seconds, reason), OUT/results.json (that with
-# card, driver, date and every figure), OUT/profile-*.svg (rooflines), OUT/logs/STEP.log. Goes on after failures; exit code 1 when a step failed, 2 for wrong use.
+# card, driver, date and every figure), OUT/profile-*.svg (rooflines), OUT/logs/STEP.log. Goes on after failures; exit code 1
+# when a step failed, 2 for wrong use.
 #
 # Time: 540 s in all (BBH_GPU_SECONDS). A step ends at its own limit, named where it is called below, or at the end of the
 # whole; steps without time left are skipped. What proves most comes first, the sanitizers, which may take longest, last.
@@ -300,6 +301,7 @@ run_torch() {
     command -v "$python" >/dev/null || skip "$python is not installed"
     found=$(limited "$python" -c 'import torch; print(torch.__version__, torch.cuda.is_available())' 2>&1) ||
         skip "$python cannot import torch: ${found##*$'\n'}"
+    found=${found##*$'\n'}
     if [[ -n $quick ]]; then
         flags=(--device cpu --only copy product --repeats 1)
     elif [[ $found == *True ]]; then
