@@ -16,6 +16,12 @@ pub enum Kind {
     /// dx [1, N, I] and scratch [`LinearDims::rank_update_scratch`] (Set).
     /// dw = dy^T x is formed in registers and never stored; dx uses w before the update.
     LinearRankUpdate { dims: LinearDims, optimizer: Optimizer, input_gradient: bool },
+    /// For each map: x as N blocks of I, w as O blocks of I, b [O] if `bias` -> y as N blocks of O
+    LinearGroupForward(LinearGroup),
+    /// For each map, with dz = dy f'(y), shapes as above: x, dy, y unless the function is the identity, w if
+    /// `input_gradient` -> dw = dz^T x, db = sum over rows of dz if `bias`, dx = dz w if `input_gradient`, and scratch
+    /// for dz unless the function is the identity (Set). See [`LinearGroup::grad_places`].
+    LinearGroupGrad { group: LinearGroup, input_gradient: bool },
 
     /// x [S or 1, N, C, H, W], w [S]-strided [O, C, K, K], b [S]-strided [O] if `bias` -> y [S, N, O, H', W']
     Conv2dForward(Conv2dDims, Unary),
@@ -130,6 +136,8 @@ impl Kind {
             Self::LinearGradInput(..) => "linear_grad_input",
             Self::LinearGradWeight(..) => "linear_grad_weight",
             Self::LinearRankUpdate { .. } => "linear_rank_update",
+            Self::LinearGroupForward(..) => "linear_group",
+            Self::LinearGroupGrad { .. } => "linear_group_grad",
             Self::Conv2dForward(..) => "conv2d",
             Self::Conv2dGradInput(..) => "conv2d_grad_input",
             Self::Conv2dGradWeight(..) => "conv2d_grad_weight",

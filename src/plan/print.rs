@@ -97,6 +97,9 @@ impl Kind {
         match self {
             Self::LinearForward(d, f) => format!("{}{}", linear(d), epilogue(*f)),
             Self::LinearGradInput(d) | Self::LinearGradWeight(d) | Self::LinearRankUpdate { dims: d, .. } => linear(d),
+            Self::LinearGroupForward(group) | Self::LinearGroupGrad { group, .. } => {
+                format!("{} maps, {} products{}", group.maps, group.products, epilogue(group.function))
+            }
             Self::Conv2dForward(d, f) => format!("{}{}", conv2d(d), epilogue(*f)),
             Self::Conv2dGradInput(d)
             | Self::Conv2dGradWeight(d)

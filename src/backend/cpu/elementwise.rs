@@ -88,7 +88,7 @@ fn apply<T: Real>(function: Unary, add: bool, x: &[T], y: &mut [T]) {
 }
 
 /// dx = dy * f'. `source` is y where `gradient_from_output` holds, else x.
-fn apply_grad<T: Real>(function: Unary, add: bool, source: &[T], dy: &[T], dx: &mut [T]) {
+pub fn apply_grad<T: Real>(function: Unary, add: bool, source: &[T], dy: &[T], dx: &mut [T]) {
     let (zero, one) = (T::ZERO, T::ONE);
     match function {
         Unary::Identity => map(add, dy, dx, |dy| dy),

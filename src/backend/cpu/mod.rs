@@ -15,6 +15,7 @@ mod elementwise;
 mod gemm;
 mod lanes;
 mod linear;
+mod linear_group;
 mod matmul;
 mod memory;
 mod noise;
@@ -51,6 +52,8 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::LinearRankUpdate { dims, optimizer, input_gradient } => {
             rank_update::rank_update(io, dims, *optimizer, *input_gradient)
         }
+        Kind::LinearGroupForward(group) => linear_group::forward(io, group),
+        Kind::LinearGroupGrad { group, input_gradient } => linear_group::grad(io, group, *input_gradient),
         Kind::Conv2dForward(d, f) => conv2d::forward(io, d, *f),
         Kind::Conv2dGradInput(d) => conv2d::grad_input(io, d),
         Kind::Conv2dGradWeight(d) => conv2d::grad_weight(io, d),

@@ -11,6 +11,7 @@ mod device;
 mod elementwise;
 mod launch;
 mod linear;
+mod linear_group;
 mod lowering;
 mod noise;
 mod optim;
@@ -38,6 +39,8 @@ pub fn lower(l: &mut Lowering) {
         Kind::LinearRankUpdate { dims, optimizer, input_gradient } => {
             rank_update::rank_update(l, dims, *optimizer, *input_gradient)
         }
+        Kind::LinearGroupForward(group) => linear_group::forward(l, group),
+        Kind::LinearGroupGrad { group, input_gradient } => linear_group::grad(l, group, *input_gradient),
         Kind::Conv2dForward(d, function) => conv2d::forward(l, d, *function),
         Kind::Conv2dGradInput(d) => conv2d::grad_input(l, d),
         Kind::Conv2dGradWeight(d) => conv2d::grad_weight(l, d),
