@@ -40,9 +40,7 @@ impl LinearGroup {
 
     /// True for maps that are worth a place in a group.
     pub fn takes(d: &LinearDims) -> bool {
-        d.samples == 1
-            && d.rows <= Self::MOST_ROWS
-            && d.inputs as usize * d.outputs as usize <= Self::MOST_WEIGHTS
+        d.samples == 1 && d.rows <= Self::MOST_ROWS && d.inputs as usize * d.outputs as usize <= Self::MOST_WEIGHTS
     }
 
     /// One map as a group.

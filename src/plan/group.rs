@@ -181,3 +181,7 @@ impl Set {
         self.0.iter_mut().zip(&other.0).for_each(|(mine, other)| *mine |= other);
     }
 }
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;

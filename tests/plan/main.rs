@@ -2,6 +2,7 @@
 //! must find every defect planted in a plan.
 
 mod fusion;
+mod group;
 mod memory;
 mod rules;
 mod verify;
