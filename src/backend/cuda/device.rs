@@ -119,6 +119,19 @@ impl<L: Launcher> Backend for Cuda<L> {
         self.launcher.write(address, bytes)
     }
 
+    fn time(&mut self, plan: &Plan, call: Option<usize>, cold: bool) -> Result<Option<f64>> {
+        self.launcher.start_timer(cold)?;
+        match call {
+            Some(index) => self.run_one(plan, index)?,
+            None => self.run(plan)?,
+        }
+        self.launcher.stop_timer()
+    }
+
+    fn launches(&self, plan: &Plan, index: usize) -> usize {
+        self.lowered(plan).map_or(0, |lowered| lowered.calls[index].len())
+    }
+
     fn dtype(&self, plan: &Plan, region: &Region) -> Dtype {
         match region.buffer.place {
             Place::Persistent => self.persistent.1.slots[region.buffer.index].dtype,

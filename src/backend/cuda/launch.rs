@@ -97,4 +97,17 @@ pub trait Launcher {
     /// # Errors
     /// As [`launch`](Self::launch).
     fn replay(&mut self, graph: Graph) -> Result<()>;
+
+    /// Starts the device's timer behind all launches so far. `cold`: empties its caches first.
+    ///
+    /// # Errors
+    /// When a capture is open.
+    fn start_timer(&mut self, cold: bool) -> Result<()>;
+
+    /// Seconds of device time since the timer was started, when everything launched since has run; `None`: the device keeps
+    /// no time.
+    ///
+    /// # Errors
+    /// When a capture is open, or a launch failed.
+    fn stop_timer(&mut self) -> Result<Option<f64>>;
 }
