@@ -4,9 +4,10 @@
 use super::case::{Case, argument};
 use crate::Result;
 use crate::call::Unary;
-use crate::graph::{Graph, TensorId};
+use crate::graph::{Graph, Shape, TensorId};
 use crate::ops::elementwise::{add, half_squared_norm, unary};
 use crate::ops::linear::linear;
+use crate::ops::noise::normal;
 
 /// Elements of each argument of the larger cases whose gradients are checked.
 const CHECKED: usize = 3;
@@ -20,7 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
         group("4 rows, many outputs", &[[3, 36, 300], [4, 64, 40]], PLAIN),
         group("8 rows, many outputs", &[[7, 33, 300], [8, 64, 64]], Form { function: LEAKY_RELU, ..PLAIN }),
         group("16 rows, many outputs", &[[13, 40, 520], [16, 17, 64]], Form { function: Unary::Exp, ..PLAIN }),
-        group("no gradient of x", &[[5, 9, 64], [5, 17, 33]], Form { detached: true, function: LEAKY_RELU, ..PLAIN }),
+        group("no gradient of x", &[[5, 9, 64], [5, 17, 33]], Form { of_noise: true, function: LEAKY_RELU, ..PLAIN }),
     ];
     for count in [16, 17] {
         let sizes: Vec<[usize; 3]> = (0..count).map(|map| [1 + map % 5, 1 + map * 5 % 37, 1 + map * 7 % 33]).collect();
@@ -41,13 +42,13 @@ const LEAKY_RELU: Unary = Unary::LeakyRelu(0.2);
 struct Form {
     function: Unary,
     bias: bool,
-    /// True when x gets no gradient.
-    detached: bool,
+    /// True when x is noise, which gets no gradient.
+    of_noise: bool,
     /// How often each map is said over the same arguments: the first gradient is set, others are added.
     rounds: usize,
 }
 
-const PLAIN: Form = Form { function: Unary::Identity, bias: true, detached: false, rounds: 2 };
+const PLAIN: Form = Form { function: Unary::Identity, bias: true, of_noise: false, rounds: 2 };
 
 /// The norms of independent maps of [rows, inputs, outputs], summed.
 fn group(name: &str, sizes: &[[usize; 3]], form: Form) -> Case {
@@ -55,8 +56,8 @@ fn group(name: &str, sizes: &[[usize; 3]], form: Form) -> Case {
     let build = move |g: &mut Graph| {
         let mut arguments = Vec::new();
         for (map, &[rows, inputs, outputs]) in sizes.iter().enumerate() {
-            let x = argument(g, &format!("x{map}"), &[('S', 1), ('N', rows), ('I', inputs)])?;
-            let x = if form.detached { g.stop_gradient(x) } else { x };
+            let (name, axes) = (format!("x{map}"), [('S', 1), ('N', rows), ('I', inputs)]);
+            let x = if form.of_noise { normal(g, &name, Shape::new(&axes), 1.0)? } else { argument(g, &name, &axes)? };
             arguments.push((x, factors(g, map, inputs, outputs, form)?));
         }
         let mut outputs = Vec::new();
