@@ -1,5 +1,5 @@
 // Functions of one tensor and of two, constants, sums. Regions hold `elements` in all; some are [S]-strided (kind.rs).
-#include "common.cuh"
+#include "group.cuh"
 
 // Reduction in two launches: block b of `half_squared_norm_partials` or `sum_partials` sums elements
 // [b * per_block, (b + 1) * per_block) in f64, then one block adds the partial sums in order.
@@ -34,6 +34,30 @@ extern "C" __global__ void __launch_bounds__(256) multiply(u32 elements, In<floa
 
 extern "C" __global__ void __launch_bounds__(256) scale(u32 elements, float factor, In<float> x, Out<float> y) {
     each_element(elements, [&](u32 i) { y.put(i, factor * x.at(i)); });
+}
+
+// src/backend/cuda/elementwise.rs
+enum { ELEMENTS_OF_THREAD = 4, SCALED_PER_BLOCK = 256 * ELEMENTS_OF_THREAD };
+struct ScaledPart {
+    In<float> x;
+    Out<float> y;
+    float factor;
+    u32 elements, first_block, unused;
+};
+struct ScaledParts {
+    ScaledPart parts[MOST_PARTS];
+};
+
+// y = factor x of `count` parts, SCALED_PER_BLOCK elements of one of them to a block.
+extern "C" __global__ void __launch_bounds__(256) scale_group(u32 count, ScaledParts table) {
+    const ScaledPart part = table.parts[part_of_block(table.parts, count)];
+    const u32 first = (blockIdx.x - part.first_block) * SCALED_PER_BLOCK + threadIdx.x;
+    float values[ELEMENTS_OF_THREAD];
+#pragma unroll
+    for (u32 k = 0; k < ELEMENTS_OF_THREAD; k++) values[k] = first + 256 * k < part.elements ? part.x.at(first + 256 * k) : 0.0f;
+#pragma unroll
+    for (u32 k = 0; k < ELEMENTS_OF_THREAD; k++)
+        if (first + 256 * k < part.elements) part.y.put(first + 256 * k, part.factor * values[k]);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -1,9 +1,9 @@
 // Small linear maps of at most 16 rows each, many in one launch: y[n,o] = f(sum_i x[n,i] w[o,i] + b[o]), and all gradients of a
 // map at once. A block works for one map; tables by value say where the maps' operands stand and which blocks are theirs.
+#include "group.cuh"
 #include "skinny.cuh"
 
 // src/backend/cuda/linear_group.rs
-enum { MOST_MAPS = 16 };
 struct ForwardMap {
     const float* x;
     const float* w;
@@ -12,7 +12,7 @@ struct ForwardMap {
     u32 rows, inputs, outputs, add, first_block, unused;
 };
 struct ForwardMaps {
-    ForwardMap maps[MOST_MAPS];
+    ForwardMap maps[MOST_PARTS];
 };
 struct GradMap {
     const float* x;
@@ -25,18 +25,11 @@ struct GradMap {
     u32 rows, inputs, outputs, add_dw, add_db, add_dx, first_block, unused;
 };
 struct GradMaps {
-    GradMap maps[MOST_MAPS];
+    GradMap maps[MOST_PARTS];
 };
 
-// The map of this block.
-template <class Map> DEVICE u32 map_of_block(const Map (&maps)[MOST_MAPS], u32 count) {
-    u32 map = 0;
-    while (map + 1 < count && blockIdx.x >= maps[map + 1].first_block) map++;
-    return map;
-}
-
 template <int ROWS> DEVICE void multiply_map(u32 count, Function f, const ForwardMaps& table) {
-    const ForwardMap m = table.maps[map_of_block(table.maps, count)];
+    const ForwardMap m = table.maps[part_of_block(table.maps, count)];
     const Target y = {m.y, m.rows, m.outputs, m.add, false, {f, m.bias}};
     const u32 tiles = divide_up(m.outputs, WARPS * group_of(ROWS));
     multiply_rows<ROWS>({m.x, m.w, m.rows, m.inputs, m.outputs}, y, blockIdx.x - m.first_block, tiles);
@@ -134,7 +127,7 @@ template <int ROWS> DEVICE void input_columns(const GradMap& m, Function f, u32 
 }
 
 template <int ROWS> DEVICE void gradients_of_map(u32 count, Function f, const GradMaps& table) {
-    const GradMap m = table.maps[map_of_block(table.maps, count)];
+    const GradMap m = table.maps[part_of_block(table.maps, count)];
     const u32 block = blockIdx.x - m.first_block;
     const u32 weight_tiles = divide_up(m.outputs, TILE) * divide_up(m.inputs, TILE);
     if (block < weight_tiles) weight_tile<ROWS>(m, f, block);

@@ -63,6 +63,7 @@ fn rows_have_the_promised_fields_and_the_list_of_ops_is_complete() {
         "multiply",
         "scale",
         "scale_by_scalar",
+        "scale_group",
         "sum",
         "half_squared_norm",
         "max_pool2d",

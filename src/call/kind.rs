@@ -52,6 +52,8 @@ pub enum Kind {
     Multiply { elements: u32 },
     /// x -> y = factor * x; x and y may be [S]-strided with the same block length
     Scale { elements: u32, factor: f32 },
+    /// For each part: x -> y = factor * x, as above, with factors of their own
+    ScaleGroup(ScaleGroup),
     /// x, scalar (1 element) -> y = factor * scalar * x; x and y may be [S]-strided with the same block length
     ScaleByScalar { elements: u32, factor: f32 },
     /// -> y = value; y may be [S]-strided
@@ -151,6 +153,7 @@ impl Kind {
             Self::AddForward { .. } => "add",
             Self::Multiply { .. } => "multiply",
             Self::Scale { .. } => "scale",
+            Self::ScaleGroup(..) => "scale_group",
             Self::ScaleByScalar { .. } => "scale_by_scalar",
             Self::Fill { .. } => "fill",
             Self::Sum { .. } => "sum",

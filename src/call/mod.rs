@@ -10,6 +10,7 @@ mod dims;
 mod function;
 mod kind;
 mod linear_group;
+mod scale_group;
 mod schedule;
 mod state;
 
@@ -17,6 +18,7 @@ pub use dims::*;
 pub use function::{Optimizer, Unary};
 pub use kind::Kind;
 pub use linear_group::{GradPlaces, LinearGroup};
+pub use scale_group::ScaleGroup;
 pub use schedule::{Schedule, StepScalars};
 pub use state::{metric, scalar, word};
 

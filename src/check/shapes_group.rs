@@ -1,11 +1,11 @@
-//! Small linear maps that the planner joins to groups: of one size and of many, one to more than a call takes, on every path of
+//! Small linear maps and scaled tensors that the planner joins to groups: of one size and of many, one to more than a call takes, on every path of
 //! the kernels, with gradients that are set and added to.
 
 use super::case::{Case, argument};
 use crate::Result;
 use crate::call::Unary;
 use crate::graph::{Graph, Shape, TensorId};
-use crate::ops::elementwise::{add, half_squared_norm, unary};
+use crate::ops::elementwise::{add, half_squared_norm, scale, unary};
 use crate::ops::linear::linear;
 use crate::ops::noise::normal;
 
@@ -32,6 +32,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases.push(group("each element", &[[2, 3, 4], [1, 2, 3], [3, 1, 2]], Form { function: Unary::Tanh, ..PLAIN }));
     cases.push(group("each element, no function", &[[2, 3, 4], [3, 2, 1]], PLAIN));
     cases.push(generators());
+    cases.extend([scaled("a few", 3), scaled("more than a call takes", 17)]);
     cases
 }
 
@@ -110,6 +111,24 @@ fn generators() -> Case {
             let h = layer(g, &format!("first{generator}"), z, first, hidden)?;
             let second = factors(g, 2 * generator + 1, 5, last, PLAIN)?;
             outputs.push(layer(g, &format!("last{generator}"), h, second, PLAIN)?);
+        }
+        total_norm(g, &outputs)
+    })
+}
+
+/// Tensors and parts of vectors that are scaled, twice each.
+fn scaled(name: &str, count: usize) -> Case {
+    Case::op("scale_group", name, move |g| {
+        let mut outputs = Vec::new();
+        for index in 0..count {
+            let weights = [3, 1, 17][index % 3];
+            let mut x = argument(g, &format!("x{index}"), &[('S', 2), ('D', weights + index % 2)])?;
+            if index % 2 == 1 {
+                x = g.part(x, &format!("part{index}"), 1, Shape::new(&[('S', 2), ('D', weights)]))?;
+            }
+            for round in 0..2 {
+                outputs.push(scale(g, &format!("y{index}.{round}"), x, 0.5 + index as f32 - 3.0 * round as f32)?);
+            }
         }
         total_norm(g, &outputs)
     })

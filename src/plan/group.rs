@@ -1,7 +1,11 @@
-//! Small linear maps that do not depend on each other, and the gradients of such maps, become one call. The other calls keep
-//! their order as far as the groups allow.
+//! Small linear maps that do not depend on each other become one call, and so do the gradients of such maps, and tensors that are
+//! scaled. The other calls keep their order as far as the groups allow.
 
-use crate::call::{Call, Kind, LinearGroup, Region, Unary, Write};
+use crate::call::{Call, Kind, LinearDims, LinearGroup, Region, ScaleGroup, Unary, Write};
+
+/// Calls of one group: as many as any kind of group takes.
+const MOST_MEMBERS: usize = 16;
+const _: () = assert!(MOST_MEMBERS <= LinearGroup::MOST_MAPS && MOST_MEMBERS <= ScaleGroup::MOST_PARTS);
 
 /// Joins calls; one note for each group.
 pub fn run(calls: &mut Vec<Call>, notes: &mut Vec<String>) {
@@ -14,9 +18,7 @@ pub fn run(calls: &mut Vec<Call>, notes: &mut Vec<String>) {
             continue;
         };
         let fits = |group: &&mut Vec<usize>| {
-            group.len() < LinearGroup::MOST_MAPS
-                && Key::of(&calls[group[0]]) == Some(key)
-                && order.independent(group[0], index)
+            group.len() < MOST_MEMBERS && Key::of(&calls[group[0]]) == Some(key) && order.independent(group[0], index)
         };
         match groups.iter_mut().find(fits) {
             Some(group) => {
@@ -39,6 +41,7 @@ pub fn run(calls: &mut Vec<Call>, notes: &mut Vec<String>) {
 enum Key {
     Forward(Unary, bool),
     Grad(Unary, bool, bool),
+    Scale,
 }
 
 impl Key {
@@ -50,6 +53,7 @@ impl Key {
             Kind::LinearGroupGrad { group, input_gradient } => {
                 Some(Self::Grad(group.function, group.bias, input_gradient))
             }
+            Kind::Scale { .. } => Some(Self::Scale),
             _ => None,
         }
     }
@@ -61,7 +65,7 @@ fn joined(calls: &[Call], group: &[usize]) -> Call {
     let Some(first) = members.next().filter(|_| group.len() > 1) else { return calls[group[0]].clone() };
     let mut call = as_group(first);
     for member in members.map(as_group) {
-        add_products(&mut call.kind, &member.kind);
+        add_member(&mut call.kind, &member.kind);
         call.reads.extend(member.reads);
         call.writes.extend(member.writes);
     }
@@ -69,28 +73,38 @@ fn joined(calls: &[Call], group: &[usize]) -> Call {
     call
 }
 
-/// A single map as a group of one.
+/// A single call as a group of one.
 fn as_group(call: &Call) -> Call {
-    let Kind::LinearForward(d, function) = call.kind else { return call.clone() };
+    match call.kind {
+        Kind::LinearForward(d, function) => map_as_group(call, &d, function),
+        Kind::Scale { elements, factor } => {
+            Call { kind: Kind::ScaleGroup(ScaleGroup::of(elements, factor)), ..call.clone() }
+        }
+        _ => call.clone(),
+    }
+}
+
+fn map_as_group(call: &Call, d: &LinearDims, function: Unary) -> Call {
     let blocks = [d.rows as usize, d.outputs as usize, 1];
     let reads = call.reads.iter().zip(blocks).map(|(region, count)| region.in_blocks(count)).collect();
     let (y, write) = call.writes[0];
     Call {
-        kind: Kind::LinearGroupForward(LinearGroup::of(&d, function)),
+        kind: Kind::LinearGroupForward(LinearGroup::of(d, function)),
         label: call.label.clone(),
         reads,
         writes: vec![(y.in_blocks(d.rows as usize), write)],
     }
 }
 
-fn add_products(kind: &mut Kind, other: &Kind) {
-    if let (
-        Kind::LinearGroupForward(group) | Kind::LinearGroupGrad { group, .. },
-        Kind::LinearGroupForward(other) | Kind::LinearGroupGrad { group: other, .. },
-    ) = (kind, other)
-    {
-        group.maps += other.maps;
-        group.products += other.products;
+fn add_member(kind: &mut Kind, member: &Kind) {
+    match (kind, member) {
+        (Kind::LinearGroupForward(group), Kind::LinearGroupForward(other))
+        | (Kind::LinearGroupGrad { group, .. }, Kind::LinearGroupGrad { group: other, .. }) => {
+            group.maps += other.maps;
+            group.products += other.products;
+        }
+        (Kind::ScaleGroup(group), Kind::ScaleGroup(other)) => group.push(other),
+        _ => unreachable!("calls of one key"),
     }
 }
 
@@ -143,6 +157,7 @@ impl Order {
             group.iter().for_each(|&call| done.insert(call));
             sorted.push(group);
         }
+        assert!(groups.is_empty(), "groups wait for each other");
         sorted
     }
 }

@@ -2,7 +2,7 @@
 //! call sees, changes a hash.
 
 use super::*;
-use crate::call::{BufferId, LinearDims, Place};
+use crate::call::{BufferId, Place};
 
 const BUFFERS: usize = 12;
 const LEN: usize = 60;
@@ -32,9 +32,10 @@ impl Lots {
         let dims = [n, i, o].map(|size| size as u32);
         let dims =
             LinearDims { samples: 1, rows: dims[0], inputs: dims[1], outputs: dims[2], shared_input: 0, bias: 0 };
-        let (kind, reads, writes) = match self.below(5) {
-            0 => (Kind::Scale { elements: n as u32, factor: 2.0 }, vec![n], vec![n]),
-            1 | 2 => (Kind::LinearForward(dims, Unary::Relu), vec![n * i, o * i], vec![n * o]),
+        let (kind, reads, writes) = match self.below(6) {
+            0 => (Kind::Fill { elements: n as u32, value: 2.0 }, Vec::new(), vec![n]),
+            1 => (Kind::Scale { elements: n as u32, factor: 2.0 }, vec![n], vec![n]),
+            2 | 3 => (Kind::LinearForward(dims, Unary::Relu), vec![n * i, o * i], vec![n * o]),
             _ => {
                 let group = LinearGroup::of(&dims, Unary::Identity);
                 (Kind::LinearGroupGrad { group, input_gradient: true }, vec![n * i, n * o, o * i], vec![o * i, n * i])
@@ -61,13 +62,11 @@ fn run_on_hashes(calls: &[Call]) -> Vec<Vec<u64>> {
     let mut memory: Vec<Vec<u64>> =
         (0..BUFFERS).map(|buffer| (0..LEN).map(|at| (buffer * LEN + at) as u64).collect()).collect();
     for call in calls {
-        let maps = match call.kind {
-            Kind::LinearGroupForward(group) | Kind::LinearGroupGrad { group, .. } => group.maps as usize,
-            _ => 1,
-        };
+        let members = members(call);
         let mut results = Vec::new();
-        let of_map = call.reads.chunks(call.reads.len() / maps).zip(call.writes.chunks(call.writes.len() / maps));
-        for (reads, writes) in of_map {
+        let of_member =
+            (0..members).map(|member| (share(&call.reads, members, member), share(&call.writes, members, member)));
+        for (reads, writes) in of_member {
             let elements = reads.iter().flat_map(|read| &memory[read.buffer.index][read.offset..][..read.elements()]);
             let seen = elements.fold(reads.len() as u64, |hash, &value| mixed(hash, value));
             for (output, (region, write)) in writes.iter().enumerate() {
@@ -78,18 +77,25 @@ fn run_on_hashes(calls: &[Call]) -> Vec<Vec<u64>> {
                 }
             }
         }
-        // Maps of a group see what was there before the group: they may run in any order.
+        // Members of a group see what was there before the group: they may run in any order.
         results.into_iter().for_each(|(buffer, at, value)| memory[buffer][at] = value);
     }
     memory
 }
 
-fn maps(calls: &[Call]) -> usize {
-    let of_call = |call: &Call| match call.kind {
+/// Calls that stand in one.
+fn members(call: &Call) -> usize {
+    match call.kind {
         Kind::LinearGroupForward(group) | Kind::LinearGroupGrad { group, .. } => group.maps as usize,
+        Kind::ScaleGroup(group) => group.parts as usize,
         _ => 1,
-    };
-    calls.iter().map(of_call).sum()
+    }
+}
+
+/// The regions of one of `members` calls that stand in one.
+fn share<R>(regions: &[R], members: usize, member: usize) -> &[R] {
+    let each = regions.len() / members;
+    &regions[member * each..][..each]
 }
 
 #[test]
@@ -100,7 +106,7 @@ fn no_call_sees_other_values_than_in_the_order_said() {
         let calls: Vec<Call> = (0..60).filter_map(|_| lots.call()).collect();
         let (mut grouped, mut notes) = (calls.clone(), Vec::new());
         run(&mut grouped, &mut notes);
-        assert_eq!(maps(&grouped), calls.len(), "seed {seed}: every call once");
+        assert_eq!(grouped.iter().map(members).sum::<usize>(), calls.len(), "seed {seed}: every call once");
         assert!(run_on_hashes(&grouped) == run_on_hashes(&calls), "seed {seed}: another result\n{calls:#?}");
         joined += calls.len() - grouped.len();
         largest = largest.max(notes.len());
@@ -112,7 +118,7 @@ fn no_call_sees_other_values_than_in_the_order_said() {
 fn a_list_without_small_maps_stays_as_it_is() {
     let mut lots = Lots(7);
     let calls: Vec<Call> =
-        (0..200).filter_map(|_| lots.call()).filter(|call| matches!(call.kind, Kind::Scale { .. })).collect();
+        (0..200).filter_map(|_| lots.call()).filter(|call| matches!(call.kind, Kind::Fill { .. })).collect();
     let (mut grouped, mut notes) = (calls.clone(), Vec::new());
     run(&mut grouped, &mut notes);
     let places =

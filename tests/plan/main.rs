@@ -3,6 +3,7 @@
 
 mod fusion;
 mod group;
+mod launches;
 mod memory;
 mod rules;
 mod verify;

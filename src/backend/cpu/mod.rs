@@ -67,6 +67,7 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::AddForward { beta, .. } => elementwise::add_forward(io, *beta),
         Kind::Multiply { .. } => elementwise::multiply(io),
         Kind::Scale { factor, .. } => elementwise::scale(io, *factor),
+        Kind::ScaleGroup(group) => elementwise::scale_group(io, group),
         Kind::ScaleByScalar { factor, .. } => elementwise::scale_by_scalar(io, *factor),
         Kind::Fill { value, .. } => elementwise::fill(io, *value),
         Kind::Sum { .. } => elementwise::sum(io),

@@ -1,8 +1,9 @@
 //! Element by element: functions of one tensor and of two, constants, sums.
 
 use super::launch::Arguments;
-use super::lowering::{Function, Lowering};
-use crate::call::Unary;
+use super::lowering::{ELEMENT_THREADS, Function, In, Lowering, Out};
+use crate::call::{ScaleGroup, Unary};
+use bytemuck::{Pod, Zeroable};
 
 pub fn unary_forward(l: &mut Lowering, elements: u32, function: Unary) {
     let arguments = Arguments::new().with(elements).with(Function::from(function)).with(l.read(0)).with(l.write(0));
@@ -29,6 +30,34 @@ pub fn scale(l: &mut Lowering, elements: u32, factor: f32) {
     let arguments = Arguments::new().with(elements).with(factor).with(l.read(0)).with(l.write(0));
     l.launch_elements("scale", elements, arguments);
 }
+
+/// `ScaledPart` of kernels/elementwise.cu.
+#[repr(C)]
+#[derive(Clone, Copy, Zeroable, Pod)]
+struct ScaledPart {
+    x: In,
+    y: Out,
+    factor: f32,
+    elements: u32,
+    first_block: u32,
+    unused: u32,
+}
+
+pub fn scale_group(l: &mut Lowering, group: &ScaleGroup) {
+    let mut table = [ScaledPart::zeroed(); ScaleGroup::MOST_PARTS];
+    let mut blocks = 0;
+    for (part, entry) in table.iter_mut().enumerate().take(group.parts as usize) {
+        let elements = l.call.reads[part].elements() as u32;
+        let (x, y, factor) = (l.read(part), l.write(part), group.factors[part]);
+        *entry = ScaledPart { x, y, factor, elements, first_block: blocks, unused: 0 };
+        blocks += elements.div_ceil(SCALED_PER_BLOCK);
+    }
+    let arguments = Arguments::new().with(group.parts).with(table);
+    l.launch("scale_group", [blocks, 1, 1], ELEMENT_THREADS, arguments);
+}
+
+/// Elements that a block of a group of scaled parts handles; as in kernels/elementwise.cu.
+const SCALED_PER_BLOCK: u32 = 1024;
 
 pub fn scale_by_scalar(l: &mut Lowering, elements: u32, factor: f32) {
     let arguments = Arguments::new().with(elements).with(factor).with(l.read(0)).with(l.read(1)).with(l.write(0));

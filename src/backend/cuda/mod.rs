@@ -54,6 +54,7 @@ pub fn lower(l: &mut Lowering) {
         Kind::AddForward { elements, beta } => elementwise::add_forward(l, *elements, *beta),
         Kind::Multiply { elements } => elementwise::multiply(l, *elements),
         Kind::Scale { elements, factor } => elementwise::scale(l, *elements, *factor),
+        Kind::ScaleGroup(group) => elementwise::scale_group(l, group),
         Kind::ScaleByScalar { elements, factor } => elementwise::scale_by_scalar(l, *elements, *factor),
         Kind::Fill { elements, value } => elementwise::fill(l, *elements, *value),
         Kind::Sum { elements } => elementwise::sum(l, *elements),
