@@ -1,29 +1,15 @@
 // Functions of one tensor and of two, constants, sums. Regions hold `elements` in all; some are [S]-strided (kind.rs).
-#include "common.cuh"
+#include "group.cuh"
 
-// df/dx * dy. `source` is y where the gradient follows from the output (RELU to EXP), else x.
-DEVICE float apply_gradient(Function f, float source, float dy) {
-    switch (f.code) {
-        case RELU: return source > 0.0f ? dy : 0.0f;
-        case LEAKY_RELU: return source > 0.0f ? dy : f.a * dy;
-        case TANH: return dy * (1.0f - source * source);
-        case SIGMOID: return dy * source * (1.0f - source);
-        case EXP: return dy * source;
-        case LOG: return divide(dy, source);
-        case AFFINE: return f.a * dy;
-        case SQUARE: return 2.0f * source * dy;
-        default: return dy;
-    }
-}
-
-// Lists of tensors, by value (MOST_PARTS of src/call/kind.rs).
-enum { MOST_PARTS = 16 };
+// Lists of tensors, by value: src/backend/cuda/elementwise.rs.
+enum { ELEMENTS_OF_THREAD = 4, SCALED_PER_BLOCK = 256 * ELEMENTS_OF_THREAD };
 struct ScaledPart {
     In<float> x;
     Out<float> y;
-    u32 elements, unused;
+    float factor;
+    u32 elements, first_block, unused;
 };
-struct ScaledParts { ScaledPart part[MOST_PARTS]; };
+struct ScaledParts { ScaledPart parts[MOST_PARTS]; };
 struct SummedPart {
     In<float> x;
     u32 elements, unused;
@@ -65,11 +51,25 @@ extern "C" __global__ void __launch_bounds__(256) scale(u32 elements, float fact
     each_element(elements, [&](u32 i) { y.put(i, factor * x.at(i)); });
 }
 
-// blockIdx.y: part
-extern "C" __global__ void __launch_bounds__(256) scale_by_scalar(float factor, In<float> scalar, ScaledParts parts) {
-    const ScaledPart& part = parts.part[blockIdx.y];
-    const float product = factor * scalar.data[0];
-    each_element(part.elements, [&](u32 i) { part.y.put(i, product * part.x.at(i)); });
+// y = factor x of each part, SCALED_PER_BLOCK elements of one of them to a block.
+DEVICE void scale_parts(u32 count, const ScaledParts& table, float factor) {
+    const ScaledPart part = table.parts[part_of_block(table.parts, count)];
+    const u32 first = (blockIdx.x - part.first_block) * SCALED_PER_BLOCK + threadIdx.x;
+    const float product = part.factor * factor;
+    float values[ELEMENTS_OF_THREAD];
+#pragma unroll
+    for (u32 k = 0; k < ELEMENTS_OF_THREAD; k++) values[k] = first + 256 * k < part.elements ? part.x.at(first + 256 * k) : 0.0f;
+#pragma unroll
+    for (u32 k = 0; k < ELEMENTS_OF_THREAD; k++)
+        if (first + 256 * k < part.elements) part.y.put(first + 256 * k, product * values[k]);
+}
+
+extern "C" __global__ void __launch_bounds__(256) scale_group(u32 count, ScaledParts table) {
+    scale_parts(count, table, 1.0f);
+}
+
+extern "C" __global__ void __launch_bounds__(256) scale_by_scalar(u32 count, In<float> scalar, ScaledParts table) {
+    scale_parts(count, table, scalar.data[0]);
 }
 
 extern "C" __global__ void __launch_bounds__(256) fill(u32 elements, float value, Out<float> y) {

@@ -46,6 +46,7 @@ fn rows_have_the_promised_fields_and_the_list_of_ops_is_complete() {
     assert_eq!(rows.iter().map(|row| row.argument.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     let differentiable = [
         "linear",
+        "linear_group",
         "conv2d",
         "conv2d_pool",
         "bias",
@@ -62,6 +63,7 @@ fn rows_have_the_promised_fields_and_the_list_of_ops_is_complete() {
         "multiply",
         "scale",
         "scale_by_scalar",
+        "scale_group",
         "sum",
         "half_squared_norm",
         "max_pool2d",

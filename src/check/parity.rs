@@ -326,6 +326,7 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 fn is_sum(kind: &Kind) -> bool {
     match kind {
         Kind::LinearForward(_, function) | Kind::Conv2dForward(_, function) => *function == Unary::Identity,
+        Kind::LinearGroupForward(group) | Kind::LinearGroupGrad { group, .. } => group.function == Unary::Identity,
         Kind::LinearGradInput(_)
         | Kind::LinearGradWeight(_)
         | Kind::Conv2dGradInput(_)
@@ -345,6 +346,9 @@ fn is_scratch(kind: &Kind, write: usize) -> bool {
     match kind {
         Kind::Conv2dGradWeight(_) => write == 1,
         Kind::Conv2dPoolGradWeight(_) => write == 2,
+        Kind::LinearGroupGrad { group, input_gradient } => {
+            (0..group.maps as usize).any(|map| group.grad_places(*input_gradient, map).dz == Some(write))
+        }
         Kind::LinearRankUpdate { optimizer, input_gradient: true, .. } => write == 2 + optimizer.moments(),
         _ => false,
     }

@@ -2,6 +2,8 @@
 //! must find every defect planted in a plan.
 
 mod fusion;
+mod group;
+mod launches;
 mod memory;
 mod rules;
 mod verify;

@@ -1,7 +1,7 @@
 //! Element by element: functions of one tensor and of two, constants, sums.
 
 use super::{Io, Real, Strided, StridedMut};
-use crate::call::Unary;
+use crate::call::{ScaleGroup, Unary};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -31,6 +31,13 @@ pub fn multiply<T: Real>(io: &Io<T>) {
 
 pub fn scale<T: Real>(io: &Io<T>, factor: f32) {
     scale_blocks(io.adds(0), io.strided(0), io.strided_mut(0), T::of(factor.into()));
+}
+
+/// For each part x -> y = factor * x
+pub fn scale_group<T: Real>(io: &Io<T>, group: &ScaleGroup) {
+    for (part, factor) in group.factors.iter().enumerate().take(group.parts as usize) {
+        scale_blocks(io.adds(part), io.strided(part), io.strided_mut(part), T::of((*factor).into()));
+    }
 }
 
 pub fn scale_by_scalar<T: Real>(io: &Io<T>, factor: f32) {
@@ -94,7 +101,7 @@ fn apply<T: Real>(function: Unary, add: bool, x: &[T], y: &mut [T]) {
 }
 
 /// dx = dy * f'. `source` is y where `gradient_from_output` holds, else x.
-fn apply_grad<T: Real>(function: Unary, add: bool, source: &[T], dy: &[T], dx: &mut [T]) {
+pub fn apply_grad<T: Real>(function: Unary, add: bool, source: &[T], dy: &[T], dx: &mut [T]) {
     let (zero, one) = (T::ZERO, T::ONE);
     match function {
         Unary::Identity => map(add, dy, dx, |dy| dy),

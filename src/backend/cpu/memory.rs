@@ -216,6 +216,12 @@ impl<'a, T: Real> Io<'a, T> {
         self.strided::<E>(i).flat()
     }
 
+    /// Number and length of the blocks of written region `i`.
+    pub fn written_blocks(&self, i: usize) -> (usize, usize) {
+        let region = &self.call.writes[i].0;
+        (region.count, region.len)
+    }
+
     /// Written region `i`, contiguous, of Real elements. Ask once per region.
     pub fn write(&self, i: usize) -> &'a mut [T] {
         self.strided_mut::<T>(i).flat()

@@ -1,8 +1,8 @@
 //! Element by element: functions of one tensor and of two, constants, sums.
 
 use super::launch::{Address, Arguments};
-use super::lowering::{ELEMENT_THREADS, Function, In, Lowering, Out, element_blocks};
-use crate::call::{MOST_PARTS, Unary};
+use super::lowering::{ELEMENT_THREADS, Function, In, Lowering, Out};
+use crate::call::{MOST_PARTS, ScaleGroup, Unary};
 use bytemuck::{Pod, Zeroable};
 
 pub fn unary_forward(l: &mut Lowering, elements: u32, function: Unary) {
@@ -33,24 +33,43 @@ pub fn scale(l: &mut Lowering, elements: u32, factor: f32) {
 
 /// `ScaledPart` of kernels/elementwise.cu.
 #[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Zeroable, Pod)]
 struct ScaledPart {
     x: In,
     y: Out,
+    factor: f32,
     elements: u32,
+    first_block: u32,
     unused: u32,
 }
 
+pub fn scale_group(l: &mut Lowering, group: &ScaleGroup) {
+    let (blocks, table) = scaled_parts(l, &group.factors);
+    l.launch("scale_group", [blocks, 1, 1], ELEMENT_THREADS, Arguments::new().with(group.parts).with(table));
+}
+
+/// The scalar is the last region read.
 pub fn scale_by_scalar(l: &mut Lowering, factor: f32) {
+    let (blocks, table) = scaled_parts(l, &[factor; MOST_PARTS]);
     let count = l.call.writes.len();
-    let mut parts = [ScaledPart::zeroed(); MOST_PARTS];
-    for (index, part) in parts.iter_mut().take(count).enumerate() {
+    let arguments = Arguments::new().with(count as u32).with(l.read(count)).with(table);
+    l.launch("scale_by_scalar", [blocks, 1, 1], ELEMENT_THREADS, arguments);
+}
+
+/// Elements that a block of scaled parts handles; as in kernels/elementwise.cu.
+const SCALED_PER_BLOCK: u32 = 1024;
+
+/// The written regions of a call as scaled parts, and the blocks that they take.
+fn scaled_parts(l: &Lowering, factors: &[f32; MOST_PARTS]) -> (u32, [ScaledPart; MOST_PARTS]) {
+    let mut table = [ScaledPart::zeroed(); MOST_PARTS];
+    let mut blocks = 0;
+    for (index, part) in table.iter_mut().enumerate().take(l.call.writes.len()) {
         let elements = l.call.writes[index].0.elements() as u32;
-        *part = ScaledPart { x: l.read(index), y: l.write(index), elements, unused: 0 };
+        let (x, y, factor) = (l.read(index), l.write(index), factors[index]);
+        *part = ScaledPart { x, y, factor, elements, first_block: blocks, unused: 0 };
+        blocks += elements.div_ceil(SCALED_PER_BLOCK);
     }
-    let most = parts.iter().map(|part| part.elements).max().unwrap_or(0);
-    let arguments = Arguments::new().with(factor).with(l.read(count)).with(parts);
-    l.launch("scale_by_scalar", [element_blocks(most), count as u32, 1], ELEMENT_THREADS, arguments);
+    (blocks, table)
 }
 
 pub fn fill(l: &mut Lowering, elements: u32, value: f32) {
