@@ -9,7 +9,8 @@
 # when a step failed, 2 for wrong use.
 #
 # Time: 540 s in all (BBH_GPU_SECONDS). A step ends at its own limit, named where it is called below, or at the end of the
-# whole; steps without time left are skipped. What proves most comes first, the sanitizers, which may take longest, last.
+# whole; steps without time left are skipped. What proves most comes first: of the 540 s parity, graphs and MNIST are meant to
+# take 90, profiles 90, PyTorch 180, the sanitizers what is left.
 #
 # BBH_GPU_DEVICE=cuda:1      another GPU
 # BBH_GPU_STEPS='info torch' these steps only; patterns as in profile-*
@@ -331,16 +332,19 @@ else
             step "profile-$config-$math" 20 profile "$config-$math" --config "lenet-$config" --math "$math" \
                 --svg "$out/profile-$config-$math.svg"
         done
-        for samples in 5 100; do
-            step "profile-conv2d-s$samples-$math" 20 profile "conv2d-s$samples-$math" --kernel conv2d --shape "S=$samples" \
-                --math "$math"
-        done
+        step "profile-conv2d-s5-$math" 20 profile "conv2d-s5-$math" --kernel conv2d --shape S=5 --math "$math"
+        step "profile-conv2d-s100-$math" 20 profile "conv2d-s100-$math" --kernel conv2d --shape S=100 --math "$math"
     done
-    for kernel in linear_rank_update normal=D=67108864 conv2d_pool conv2d_grad_input conv2d_grad_weight optimizer_step; do
-        shape=()
-        [[ $kernel != *=* ]] || shape=(--shape "${kernel#*=}")
-        step "profile-${kernel%%=*}" 20 profile "${kernel%%=*}" --kernel "${kernel%%=*}" "${shape[@]}"
-    done
+    # The decisive kernels of kernels/PREDICTIONS.md, at its sizes.
+    step profile-rank-update 20 profile rank-update --kernel linear_rank_update --shape N=5,I=512,O=400000
+    step profile-skinny 20 profile skinny --kernel linear --shape S=1,N=5,I=512,O=400000
+    step profile-generator 20 profile generator --kernel linear --shape S=1,N=650,I=512,O=3316
+    step profile-normals 20 profile normals --kernel normal --shape D=67108864
+    step profile-distances 20 profile distances --kernel pairwise_distances
+    step profile-conv2d-pool-s5 20 profile conv2d-pool-s5 --kernel conv2d_pool --shape S=5
+    step profile-conv2d-pool-s100 20 profile conv2d-pool-s100 --kernel conv2d_pool --shape S=100
+    step profile-conv2d-grad-input 20 profile conv2d-grad-input --kernel conv2d_grad_input
+    step profile-conv2d-grad-weight 20 profile conv2d-grad-weight --kernel conv2d_grad_weight
 fi
 step torch 180 run_torch
 step memcheck 120 check_sanitizer memcheck
