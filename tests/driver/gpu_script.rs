@@ -115,6 +115,14 @@ mod runs {
     }
 
     #[test]
+    fn what_a_program_says_is_quoted() {
+        let said = r#"bbh: "C:\new" is no	folder"#;
+        let folder = pack_of_script(&format!("echo '{said}' >&2; echo hint >&2; exit 3"));
+        let (code, results) = run(folder.path(), "parity", &[]);
+        assert_eq!((code, outcome(&results, "parity")), (1, ("failed", said.replace('\t', " ").as_str())));
+    }
+
+    #[test]
     fn a_step_that_hangs_ends_at_its_limit() {
         let folder = pack_of_script("exec sleep 60");
         let (code, results) = run(folder.path(), "info parity", &[("BBH_GPU_SECONDS", "4")]);

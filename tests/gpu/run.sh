@@ -250,7 +250,7 @@ tensors() {
 
 # check_graph NAME FLAG ...: a training by captured graphs ends with the bits of one that launches kernel by kernel.
 check_graph() {
-    local name=$1 way set=${BBH_GPU_SET:-synthetic}
+    local name=$1 way bytes set=${BBH_GPU_SET:-synthetic}
     shift
     [[ -n $quick ]] || set=synthetic
     for way in graph eager; do
@@ -261,7 +261,9 @@ check_graph() {
     done
     [[ $(metrics "$out/runs/$name-graph") == "$(metrics "$out/runs/$name-eager")" ]] || wrong "metrics differ"
     cmp <(tensors "$out/runs/$name-graph") <(tensors "$out/runs/$name-eager") || wrong "tensors of the checkpoints differ"
-    echo "$(tensors "$out/runs/$name-graph" | wc -c) bytes of tensors and $(metrics "$out/runs/$name-graph" | wc -l) epochs the same"
+    bytes=$(tensors "$out/runs/$name-graph" | wc -c)
+    ((bytes > 0)) || wrong "the checkpoints hold no tensors"
+    echo "$bytes bytes of tensors and $(metrics "$out/runs/$name-graph" | wc -l) epochs the same"
 }
 
 # train_mnist NAME FLAG ...: trains, keeps the summary, says the accuracy in units of 0.01%.
