@@ -137,7 +137,7 @@ fn compile(compiler: &Compiler, folder: &Path, out: &Path, source: &Path, header
         let mut command = Command::new(&compiler.nvcc);
         command.args(["-std=c++17", "-arch=compute_80", "-ptx", "-I"]).arg(folder).arg(source).arg("-o").arg(&text);
         succeed(&mut command);
-        let lowered = read(&text).lines().map(lower).collect::<Vec<_>>().join("\n") + "\n";
+        let lowered = read(&text).lines().filter_map(lower).collect::<Vec<_>>().join("\n") + "\n";
         fs::write(&text, &lowered).expect("a writable build folder");
         compress(&ptx, lowered.as_bytes());
     }
@@ -155,9 +155,13 @@ fn compile(compiler: &Compiler, folder: &Path, out: &Path, source: &Path, header
     Embedded { kernels: kernels(source), cubins: cubins.collect(), stem, ptx: Some(ptx) }
 }
 
-/// A line of PTX for the oldest driver.
-fn lower(line: &str) -> &str {
-    if line.starts_with(".version ") { PTX_VERSION } else { line }
+/// A line of PTX for the oldest driver: hints that it does not know are left out.
+fn lower(line: &str) -> Option<&str> {
+    match line {
+        _ if line.starts_with(".version ") => Some(PTX_VERSION),
+        _ if line.trim_start().starts_with(".pragma \"used_bytes_mask") => None,
+        _ => Some(line),
+    }
 }
 
 fn succeed(command: &mut Command) {
