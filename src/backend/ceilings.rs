@@ -57,11 +57,18 @@ mod tests {
             tf32_tflops: Some(400.0),
             bf16_tflops: None,
         };
-        assert_eq!(gpu.floor_seconds(0.0, 4e12, Math::Fp32), 1.0);
-        assert_eq!(gpu.floor_seconds(100e12, 4e12, Math::Fp32), 2.0);
-        assert_eq!(gpu.floor_seconds(800e12, 4e12, Math::Tf32), 2.0);
-        assert_eq!(gpu.floor_seconds(100e12, 0.0, Math::Bf16), 2.0, "no bf16: fp32 counts");
-        let cpu = Ceilings { update_gbps: Some(10.0), ..gpu };
-        assert_eq!(cpu.floor_seconds(0.0, 10e9, Math::Fp32), 1.0);
+        let cpu = Ceilings { update_gbps: Some(10.0), ..gpu.clone() };
+        let expected = [
+            (&gpu, 0.0, 4e12, Math::Fp32, 1.0),
+            (&gpu, 100e12, 4e12, Math::Fp32, 2.0),
+            (&gpu, 800e12, 4e12, Math::Tf32, 2.0),
+            // No bf16: fp32 counts.
+            (&gpu, 100e12, 0.0, Math::Bf16, 2.0),
+            (&cpu, 0.0, 10e9, Math::Fp32, 1.0),
+        ];
+        for (device, flop, bytes, math, seconds) in expected {
+            let found = device.floor_seconds(flop, bytes, math);
+            assert!((found - seconds).abs() <= 1e-12, "{flop} FLOP, {bytes} bytes, {math:?}: {found}, not {seconds}");
+        }
     }
 }

@@ -9,10 +9,9 @@ use std::fmt::Write;
 pub fn table(p: &Profile) -> String {
     let t = &p.total;
     let mut text = format!(
-        "{} on {}, {}: {} calls, {} launches, {} moved, {} multiplied, {} of memory\n",
+        "{} on {}: {} calls, {} launches, {} moved, {} multiplied, {} of memory\n",
         p.name,
         p.device,
-        p.math,
         p.calls.len(),
         t.launches,
         bytes(t.bytes),

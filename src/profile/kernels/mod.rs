@@ -189,7 +189,7 @@ mod tests {
         let shape = Shape::new("conv2d", Some("N=7, K=3")).expect("two letters");
         assert_eq!(shape.text(), "S=5,N=7,C=20,H=12,W=12,O=50,K=3");
         let (_, plan, index) = plan(&shape).expect("a plan");
-        assert_eq!(plan.calls[index].kind.shape(), "S5 N7 20x12x12 -> 50x10x10 K3");
+        assert_eq!(plan.calls[index].kind.shape(), "S5 N7 20x12x12 O50 K3");
     }
 
     #[test]

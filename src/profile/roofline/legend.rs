@@ -34,15 +34,27 @@ pub fn family(kernel: &str) -> Family {
     FAMILIES.iter().find(has).copied().unwrap_or(FAMILIES[5])
 }
 
-/// The number of a call: in its dot, or beside it when it is small.
-pub fn number(drawing: &mut Drawing, (x, y): (f64, f64), radius: f64, number: usize) {
-    if radius >= 9.0 {
-        let style = "fill=\"#ffffff\" font-weight=\"bold\"";
-        drawing.text((x, y + 4.0), 12.0, Anchor::Middle, style, &number.to_string());
-    } else {
-        drawing.text((x + radius + 2.0, y - radius + 1.0), 11.0, Anchor::Start, "", &number.to_string());
+/// Numbers calls from 1 on, given as (place, radius): in the dot, or beside it where the dot is small or another number stands.
+pub fn numbers(drawing: &mut Drawing, calls: &[((f64, f64), f64)]) {
+    let mut taken: Vec<(f64, f64)> = Vec::new();
+    for (index, &((x, y), radius)) in calls.iter().enumerate() {
+        let inside = (radius >= LEAST_AROUND_NUMBER).then_some((x, y));
+        let beside = [1.0, 2.0, 3.0].into_iter().flat_map(|ring| {
+            let away = radius + 9.0 * ring;
+            [(x + away, y), (x - away, y), (x, y - away), (x, y + away)]
+        });
+        let is_free = |place: &(f64, f64)| {
+            taken.iter().all(|other| (other.0 - place.0).abs() >= 14.0 || (other.1 - place.1).abs() >= 13.0)
+        };
+        let place = inside.into_iter().chain(beside).find(is_free).unwrap_or((x, y));
+        taken.push(place);
+        let style = if place == (x, y) { "fill=\"#ffffff\" font-weight=\"bold\"" } else { "font-weight=\"bold\"" };
+        drawing.text((place.0, place.1 + 4.0), 12.0, Anchor::Middle, style, &(index + 1).to_string());
     }
 }
+
+/// Radius of the smallest dot that a number fits into.
+const LEAST_AROUND_NUMBER: f64 = 9.0;
 
 /// Colours of the families that occur, sizes, and the slowest calls by number, from (x, y) down.
 pub fn legend(drawing: &mut Drawing, profile: &Profile, x: f64, y: f64) {

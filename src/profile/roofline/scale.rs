@@ -35,12 +35,18 @@ pub fn above(value: f64) -> i32 {
     value.log10().ceil() as i32
 }
 
-/// 10^decade as an axis writes it.
+/// 10^decade as an axis writes it: 0.001 to 10000, else 10 with its exponent.
 pub fn power(decade: i32) -> String {
     match decade {
-        0..=6 => 10_u32.pow(decade as u32).to_string(),
-        _ => format!("{}", 10_f64.powi(decade)),
+        -3..=4 => format!("{}", 10_f64.powi(decade)),
+        _ => format!("10{}", decade.to_string().chars().map(raised).collect::<String>()),
     }
+}
+
+/// A digit or sign as an exponent.
+fn raised(symbol: char) -> char {
+    let digits = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    symbol.to_digit(10).and_then(|digit| digits.get(digit as usize).copied()).unwrap_or('⁻')
 }
 
 #[cfg(test)]
@@ -54,6 +60,7 @@ mod tests {
         assert_eq!(places, [400.0, 400.0, 300.0, 0.0, 0.0, 400.0]);
         assert_eq!(scale.between().count(), 32);
         assert_eq!((below(0.2), above(0.2), below(100.0), above(101.0)), (-1, 0, 2, 3));
-        assert_eq!((power(-2), power(0), power(4)), ("0.01".into(), "1".into(), "10000".into()));
+        let powers: Vec<String> = [-12, -3, -2, 0, 4, 5].map(power).to_vec();
+        assert_eq!(powers, ["10⁻¹²", "0.001", "0.01", "1", "10000", "10⁵"]);
     }
 }
