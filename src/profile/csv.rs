@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn fields_with_commas_are_quoted() {
-        assert_eq!(field("S5 N100"), "S5 N100");
+        assert_eq!([field("S5 N100"), field("1,2"), field("a\nb")], ["S5 N100", "\"1,2\"", "\"a\nb\""]);
         assert_eq!(field("1,2 \"x\""), "\"1,2 \"\"x\"\"\"");
     }
 }
