@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn decades_are_equally_long_and_outside_values_stand_at_the_ends() {
         let scale = Scale { low: -1, high: 3, from: 400.0, to: 0.0 };
-        let places: Vec<f64> = [1e-9, 0.1, 1.0, 1e3, 1e9, 0.0].iter().map(|&value| scale.place(value)).collect();
-        assert_eq!(places, [400.0, 400.0, 300.0, 0.0, 0.0, 400.0]);
+        let places: Vec<f64> = [1e-9, 0.1, 1.0, 10.0, 1e3, 1e9, 0.0].iter().map(|&value| scale.place(value)).collect();
+        assert_eq!(places, [400.0, 400.0, 300.0, 200.0, 0.0, 0.0, 400.0]);
         assert_eq!(scale.between().count(), 32);
         assert_eq!((below(0.2), above(0.2), below(100.0), above(101.0)), (-1, 0, 2, 3));
         let powers: Vec<String> = [-12, -3, -2, 0, 4, 5].map(power).to_vec();
