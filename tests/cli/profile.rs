@@ -88,7 +88,7 @@ fn what_cannot_be_profiled_ends_with_2() {
     refused(&["--shape", "S=1"], "--kernel");
     refused(&["--kernel", "linear", "--config", "lenet-map"], "--config");
     refused(&["--kernel", "linear", "--batch", "5"], "--batch");
-    refused(&["--json", "--csv"], "--csv");
+    refused(&["--kernel", "list", "--json", "--csv"], "--csv");
 }
 
 #[cfg(feature = "sim")]
