@@ -269,6 +269,7 @@ impl Step {
     /// When a launch fails, an integer differs, an element is not written, or a byte changed that the call does not own.
     pub fn run(&self, launcher: &mut dyn Launcher) -> Result<Outcome> {
         launcher.write(self.base, &self.before)?;
+        self.launches.iter().try_for_each(|launch| launcher.prepare(launch.kernel, launch.shared))?;
         self.launches.iter().try_for_each(|launch| launcher.launch(launch))?;
         let mut after = vec![0; self.before.len()];
         launcher.read(self.base, &mut after)?;
@@ -325,6 +326,7 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 fn is_sum(kind: &Kind) -> bool {
     match kind {
         Kind::LinearForward(_, function) | Kind::Conv2dForward(_, function) => *function == Unary::Identity,
+        Kind::LinearGroupForward(group) | Kind::LinearGroupGrad { group, .. } => group.function == Unary::Identity,
         Kind::LinearGradInput(_)
         | Kind::LinearGradWeight(_)
         | Kind::Conv2dGradInput(_)
@@ -344,6 +346,9 @@ fn is_scratch(kind: &Kind, write: usize) -> bool {
     match kind {
         Kind::Conv2dGradWeight(_) => write == 1,
         Kind::Conv2dPoolGradWeight(_) => write == 2,
+        Kind::LinearGroupGrad { group, input_gradient } => {
+            (0..group.maps as usize).any(|map| group.grad_places(*input_gradient, map).dz == Some(write))
+        }
         Kind::LinearRankUpdate { optimizer, input_gradient: true, .. } => write == 2 + optimizer.moments(),
         _ => false,
     }

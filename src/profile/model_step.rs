@@ -14,7 +14,7 @@ use crate::train::{Planned, Sets, Trainer};
 /// When the configuration cannot be planned, the memory is missing or the device fails.
 pub fn step(name: &str, config: Config, target: Target, repeats: usize) -> Result<Profile> {
     let planned = Planned::new(config, sets())?;
-    planned.check_memory()?;
+    planned.check_memory(target)?;
     let mut device = target.open(&planned.store, &planned.plans())?;
     let ceilings = device.ceilings()?;
     let calls: Vec<usize> = (0..planned.train.calls.len()).collect();

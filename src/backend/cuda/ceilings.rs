@@ -90,6 +90,7 @@ pub fn measure<L: Launcher>(launcher: &mut L) -> Result<Option<Ceilings>> {
 
 /// Seconds of the fastest of some launches.
 fn fastest<L: Launcher>(launcher: &mut L, launch: &Launch) -> Result<f64> {
+    launcher.prepare(launch.kernel, launch.shared)?;
     for _ in 0..WARM_UPS {
         launcher.launch(launch)?;
     }
@@ -112,6 +113,7 @@ mod tests {
     struct Noted {
         seconds: Option<f64>,
         allocated: usize,
+        prepared: Vec<&'static str>,
         timing: bool,
         /// Kernels launched while the timer ran, and before.
         timed: Vec<Launch>,
@@ -136,7 +138,17 @@ mod tests {
             unasked()
         }
 
+        fn prepare(&mut self, kernel: &'static str, _: u32) -> Result<()> {
+            self.prepared.push(kernel);
+            Ok(())
+        }
+
+        fn captures(&self) -> bool {
+            false
+        }
+
         fn launch(&mut self, launch: &Launch) -> Result<()> {
+            assert!(self.prepared.contains(&launch.kernel), "{} was not prepared", launch.kernel);
             if self.timing {
                 self.timed.push(launch.clone());
             } else {
@@ -169,7 +181,7 @@ mod tests {
     }
 
     fn noted(seconds: Option<f64>) -> Noted {
-        Noted { seconds, allocated: 0, timing: false, timed: Vec::new(), warm_ups: 0 }
+        Noted { seconds, allocated: 0, prepared: Vec::new(), timing: false, timed: Vec::new(), warm_ups: 0 }
     }
 
     #[test]

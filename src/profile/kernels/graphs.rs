@@ -121,7 +121,7 @@ pub fn sum(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
 }
 
 pub fn half_squared_norm(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
-    of_one(g, &sizes.axes("D"), |g, x| elementwise::half_squared_norm(g, "y", x))
+    of_one(g, &sizes.axes("D"), |g, x| elementwise::half_squared_norm(g, "y", &[x]))
 }
 
 /// Windows of K x K, K apart.

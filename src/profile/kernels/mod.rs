@@ -100,7 +100,7 @@ pub fn plan(shape: &Shape) -> Result<(Store, Plan, usize)> {
     };
     let targets = [(output, seed)];
     let optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5 };
-    let plain = Request { name: shape.name, ..Request::default() };
+    let plain = Request { name: shape.name, no_grouping: true, ..Request::default() };
     let request = match shape.mode {
         Mode::Forward => Request { keep: &[output], ..plain },
         Mode::Gradient => Request { targets: &targets, gradients: &arguments, ..plain },
@@ -172,10 +172,19 @@ mod tests {
         }
     }
 
-    /// The table of kinds is the list of what can be asked for, but for the bookkeeping of a step.
+    /// The table of kinds is the list of what can be asked for, but for the bookkeeping of a step and for calls that the
+    /// planner joins from several nodes.
     #[test]
     fn every_kind_of_call_can_be_asked_for() {
-        let not_alone = ["fill", "advance_step", "accumulate_metrics"];
+        let not_alone = [
+            "accumulate_metrics",
+            "advance_step",
+            "fill",
+            "linear_group",
+            "linear_group_grad",
+            "scalar_program",
+            "scale_group",
+        ];
         let quoted = include_str!("../../call/kind.rs").split("=> \"").skip(1);
         let kinds: Vec<&str> = quoted.filter_map(|rest| rest.split('"').next()).collect();
         assert!(kinds.len() > 40, "{kinds:?}");

@@ -16,7 +16,7 @@ pub struct Family {
 
 /// Colours that are told apart with any colour vision (Okabe & Ito 2008).
 const FAMILIES: [Family; 6] = [
-    Family { beginnings: &["linear", "grouped_linear"], title: "linear maps", colour: "#0072b2" },
+    Family { beginnings: &["linear"], title: "linear maps", colour: "#0072b2" },
     Family { beginnings: &["conv2d"], title: "convolutions", colour: "#d55e00" },
     Family {
         beginnings: &["pairwise", "nearest", "per_weight", "half_squared_norm"],
