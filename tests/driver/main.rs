@@ -5,4 +5,5 @@
 mod common;
 mod failures;
 mod fake;
+mod profile;
 mod runs;
