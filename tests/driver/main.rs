@@ -5,5 +5,6 @@
 mod common;
 mod failures;
 mod fake;
+mod gpu_script;
 mod profile;
 mod runs;
