@@ -22,8 +22,8 @@ fn a_kernel_has_the_drivers_times_beside_all_four_ceilings() {
     let ceilings = &profile["ceilings"];
     assert_near(&ceilings["copy_gbps"], 2.0 * 512.0 * 1.048_576);
     assert_near(&ceilings["fp32_tflops"], 274.877_906_944);
-    assert_near(&ceilings["tf32_tflops"], 2199.023_255_552);
-    assert_near(&ceilings["bf16_tflops"], 4398.046_511_104);
+    assert_near(&ceilings["tf32_tflops"], 2_199.023_255_552);
+    assert_near(&ceilings["bf16_tflops"], 4_398.046_511_104);
     assert!(ceilings["update_gbps"].is_null() && ceilings["read_gbps"].is_null(), "{ceilings}");
     assert_near(&profile["calls"][0]["us"], 500.0);
     assert_near(&profile["calls"][0]["gbps"], 4016.0 / 500.0 * 1e-3);
