@@ -7,6 +7,7 @@ const NAMES: [&str; 3] = ["libnvToolsExt.so.1", "libnvToolsExt.so", "nvToolsExt6
 
 /// The library's two functions.
 pub struct Ranges {
+    // SAFETY: called with what nvToolsExt.h asks for, while the library is loaded.
     push: unsafe extern "C" fn(*const c_char) -> c_int,
     pop: unsafe extern "C" fn() -> c_int,
     /// Keeps both functions loaded.
