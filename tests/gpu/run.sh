@@ -309,6 +309,8 @@ profile() {
 run_torch() {
     local found flags
     command -v "$python" >/dev/null || skip "$python is not installed"
+    # Python looks for modules in the current folder first.
+    cd "$out" || exit
     found=$(limited "$python" -c 'import torch; print(torch.__version__, torch.cuda.is_available())' 2>&1) ||
         skip "$python cannot import torch: ${found##*$'\n'}"
     found=${found##*$'\n'}
