@@ -34,7 +34,7 @@ fn gradients(group: LinearGroup, sizes: &[[usize; 3]], input_gradient: bool) -> 
     let (mut reads, mut writes) = (Vec::new(), Vec::new());
     let has_function = group.function != Unary::Identity;
     for (map, &[rows, inputs, outputs]) in sizes.iter().enumerate() {
-        let write = |output: usize| if (map + output) % 2 == 0 { Write::Add } else { Write::Set };
+        let write = |output: usize| if (map + output).is_multiple_of(2) { Write::Add } else { Write::Set };
         reads.extend([rows_of(rows, inputs), rows_of(rows, outputs)]);
         reads.extend(has_function.then(|| rows_of(rows, outputs)));
         reads.extend(input_gradient.then(|| rows_of(outputs, inputs)));

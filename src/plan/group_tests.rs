@@ -18,7 +18,7 @@ impl Lots {
 
     fn region(&mut self, len: usize) -> Region {
         let lot = self.below(BUFFERS);
-        let place = if lot % 3 == 0 { Place::Persistent } else { Place::Workspace };
+        let place = if lot.is_multiple_of(3) { Place::Persistent } else { Place::Workspace };
         Region::contiguous(BufferId { place, index: lot }, self.below(LEN - len + 1), len)
     }
 
@@ -70,10 +70,11 @@ fn run_on_hashes(calls: &[Call]) -> Vec<Vec<u64>> {
             let elements = reads.iter().flat_map(|read| &memory[read.buffer.index][read.offset..][..read.elements()]);
             let seen = elements.fold(reads.len() as u64, |hash, &value| mixed(hash, value));
             for (output, (region, write)) in writes.iter().enumerate() {
-                for at in region.offset..region.offset + region.elements() {
-                    let former = if *write == Write::Set { 0 } else { memory[region.buffer.index][at] };
-                    let value = mixed(mixed(seen, former), (output * LEN + at - region.offset) as u64);
-                    results.push((region.buffer.index, at, value));
+                let former = &memory[region.buffer.index][region.offset..][..region.elements()];
+                for (element, &former) in former.iter().enumerate() {
+                    let former = if *write == Write::Set { 0 } else { former };
+                    let value = mixed(mixed(seen, former), (output * LEN + element) as u64);
+                    results.push((region.buffer.index, region.offset + element, value));
                 }
             }
         }

@@ -8,7 +8,7 @@ use bbh::train::config::Config;
 use bbh::train::options::Options;
 use bbh::train::{Planned, Sets};
 
-/// Launches of a plan's calls, of those that are said for generators apart.
+/// Launches of all calls of a plan, and of the layers of generators among them.
 fn launches(planned: &Planned, plan: &Plan) -> (usize, usize) {
     let layout = planned.store.layout(size_of::<f32>());
     let addresses = Addresses { persistent: (0, &layout), workspace: (0, &plan.workspace), scratch: 0 };
@@ -39,7 +39,8 @@ fn planned(generator: GeneratorKind) -> Planned {
 
 #[test]
 fn a_step_launches_few_kernels() {
-    let most = [(GeneratorKind::LayerWise, 92, 17), (GeneratorKind::Sliced, 180, 100), (GeneratorKind::Shared, 90, 30)];
+    let most = [(GeneratorKind::LayerWise, 83, 20), (GeneratorKind::Sliced, 168, 105), (GeneratorKind::Shared, 82, 25)];
+    let mut failed = false;
     for (generator, most, most_of_generators) in most {
         let planned = planned(generator);
         let (all, of_generators) = launches(&planned, &planned.train);
@@ -48,6 +49,7 @@ fn a_step_launches_few_kernels() {
         println!(
             "{generator:?}: {all} launches, {of_generators} of generators; one sample: {early:?}; workspace {workspace}"
         );
-        assert!(all <= most && of_generators <= most_of_generators, "{generator:?}: {all}, {of_generators}");
+        failed |= !(all <= most && of_generators <= most_of_generators);
     }
+    assert!(!failed, "more launches than {most:?}");
 }

@@ -51,11 +51,11 @@ pub fn forward(l: &mut Lowering, group: &LinearGroup) {
         _ => ("linear_group_16_rows", 4),
     };
     let mut blocks = 0;
-    for map in 0..group.maps as usize {
+    for (map, entry) in table.iter_mut().enumerate().take(group.maps as usize) {
         let x = map * group.forward_reads();
         let (rows, inputs) = sizes(l, x);
         let y = l.write(map);
-        table[map] = ForwardMap {
+        *entry = ForwardMap {
             x: l.read(x).data,
             w: l.read(x + 1).data,
             bias: l.read_if(group.bias, x + 2).data,
@@ -82,7 +82,7 @@ pub fn grad(l: &mut Lowering, group: &LinearGroup, input_gradient: bool) {
         let (rows, inputs) = sizes(l, at.x);
         let (_, outputs) = sizes(l, at.dy);
         let read = |place: Option<usize>| place.map_or(0, |place| l.read(place).data);
-        let write = |place: Option<usize>| place.map_or((0, 0), |place| (l.write(place).data, l.write(place).add));
+        let write = |place: Option<usize>| place.map(|place| l.write(place)).map_or((0, 0), |out| (out.data, out.add));
         let [(dw, add_dw), (db, add_db), (dx, add_dx)] = [Some(at.dw), at.db, at.dx].map(write);
         let [x, dy, y, w] = [Some(at.x), Some(at.dy), at.y, at.w].map(read);
         let first_block = blocks;
