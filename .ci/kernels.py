@@ -8,8 +8,8 @@ nvcc is taken from NVCC, else from the PATH, else from wheels that are installed
 target/nvcc). Another version than the wheels' writes other PTX.
 
 One PTX serves all architectures: it is made for compute_80, and what nvcc makes of these sources for compute_90a differs from
-it in the .target line alone. It is marked as ISA 7.0, the first that has all that it says, for drivers from CUDA 11.0 on; ptxas
-would refuse it otherwise.
+it in the .target line alone. It is marked as ISA 7.0, the first that has all that it says but for hints of ISA 8.3, which are left
+out, for drivers from CUDA 11.0 on; ptxas would refuse it otherwise.
 """
 import csv
 import gzip
@@ -56,6 +56,7 @@ def compile_file(nvcc, path, folder):
     if result.returncode != 0:
         return "", [], [f"{path.name} does not compile:\n{result.stderr}"]
     text = re.sub(r"^\.version .*$", ".version 7.0", ptx.read_text(), count=1, flags=re.MULTILINE)
+    text = re.sub(r'^\s*\.pragma "used_bytes_mask.*\n', "", text, flags=re.MULTILINE)
     ptx.write_text(text)
     rows, complaints = [], []
     for architecture in ARCHITECTURES:

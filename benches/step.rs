@@ -4,7 +4,9 @@
 //! appended for all samples in the likelihood. With BBH_PEER="PYTHON SCRIPT" the peer script runs the same step in turn with
 //! ours, in the same run; it is called as `PYTHON SCRIPT ID --mode MODE ...` and prints one JSON line with "ms" and "rss_gib".
 
+use bbh::backend::Target;
 use bbh::profile::{self, Profile};
+use bbh::train::options::Options;
 use std::process::Command;
 
 /// Our configuration, and the peer's identifier, modes and further arguments for the same work.
@@ -35,23 +37,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let json = args.iter().any(|arg| arg == "--json");
     let names: Vec<&String> = args.iter().filter(|arg| arg.starts_with("lenet-")).collect();
     let pool = rayon::ThreadPoolBuilder::new().build()?;
-    for (config, peer, modes) in STEPS {
-        let chosen =
-            names.iter().filter(|name| name.trim_end_matches("+mc") == config).map(|name| name.ends_with("+mc"));
+    for (step, peer, modes) in STEPS {
+        let chosen = names.iter().filter(|name| name.trim_end_matches("+mc") == step).map(|name| name.ends_with("+mc"));
         let chosen: Vec<bool> = if names.is_empty() { vec![false] } else { chosen.collect() };
         for mc in chosen {
             let mut times = Vec::new();
             for _ in 0..turns.max(1) {
-                let profile = pool.install(|| profile::run(config, profile::named_config(config, mc)?, repeats))?;
+                let options = Options { mc: Some(mc), ..Options::default() };
+                let config = profile::named(step, options)?;
+                let profile = pool.install(|| profile::step(step, config, Target::Cpu, repeats))?;
                 show(&profile, json)?;
-                times.push(profile.step_ms);
+                times.push(profile.total.us.unwrap_or(f64::NAN) * 1e-3);
                 if let Ok(command) = std::env::var("BBH_PEER") {
                     modes.iter().try_for_each(|mode| run_peer(&command, &peer_id(peer, mc), mode))?;
                 }
             }
             times.sort_by(f64::total_cmp);
             println!(
-                "{config}{}: median of {} turns {:.2} ms",
+                "{step}{}: median of {} turns {:.2} ms",
                 if mc { "+mc" } else { "" },
                 times.len(),
                 times[times.len() / 2]
@@ -75,18 +78,20 @@ fn show(p: &Profile, json: bool) -> Result<(), Box<dyn std::error::Error>> {
     if json {
         println!("{}", serde_json::to_string(p)?);
     } else {
+        let (total, ceilings) = (&p.total, p.ceilings.as_ref().ok_or("the CPU keeps time")?);
+        let figure = |value: Option<f64>| value.unwrap_or(f64::NAN);
         println!(
             "bbh   {:<14} {:>8.2} ms ({:.2}..{:.2})  {:>6.1} GFLOP/s {:>5.1} GB/s  {:>3.0}% of ceilings (update {:.1} GB/s, product {:.0} GFLOP/s)  peak {:.2} GiB",
-            p.config,
-            p.step_ms,
-            p.step_ms_p10,
-            p.step_ms_p90,
-            p.gflops,
-            p.gbps,
-            100.0 * p.share,
-            p.ceilings.update_gbps,
-            p.ceilings.gemm_gflops,
-            p.peak_rss_bytes.unwrap_or(0) as f64 / f64::from(1 << 30)
+            p.name,
+            figure(total.us) * 1e-3,
+            figure(total.us_p10) * 1e-3,
+            figure(total.us_p90) * 1e-3,
+            figure(total.tflops) * 1e3,
+            figure(total.gbps),
+            100.0 * figure(total.share_of_ceilings),
+            ceilings.memory_gbps(),
+            ceilings.fp32_tflops * 1e3,
+            bbh::machine::peak_resident().unwrap_or(0) as f64 / f64::from(1 << 30)
         );
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Embeds the kernels for GPUs: the PTX of kernels/ptx, or, where there is a CUDA compiler, PTX of the sources as they stand
-//! and machine code for the architectures that the compiler knows. Never asks for a GPU.
+//! and, in release builds, machine code for the architectures that the compiler knows. Never asks for a GPU.
 //!
 //! The compiler is NVCC, else CUDA_HOME/bin/nvcc, else nvcc on the PATH; NVCC=none takes the committed PTX. BBH_ARCHITECTURES
-//! (`80,90`; `none`) limits the machine code.
+//! (`80,90`; `none`) says what to make machine code for.
 
 use crate::{KERNEL, files, write};
 use flate2::{Compression, GzBuilder};
@@ -88,6 +88,7 @@ fn architectures(nvcc: &Path) -> Vec<u32> {
                     .unwrap_or_else(|_| panic!("BBH_ARCHITECTURES: expected numbers like 80,90 or none, found {list}"))
             })
             .collect(),
+        Err(_) if env::var("PROFILE").as_deref() == Ok("debug") => Vec::new(),
         Err(_) => ARCHITECTURES.to_vec(),
     };
     wanted.into_iter().filter(known).collect()
@@ -136,7 +137,7 @@ fn compile(compiler: &Compiler, folder: &Path, out: &Path, source: &Path, header
         let mut command = Command::new(&compiler.nvcc);
         command.args(["-std=c++17", "-arch=compute_80", "-ptx", "-I"]).arg(folder).arg(source).arg("-o").arg(&text);
         succeed(&mut command);
-        let lowered = read(&text).lines().map(lower).collect::<Vec<_>>().join("\n") + "\n";
+        let lowered = read(&text).lines().filter_map(lower).collect::<Vec<_>>().join("\n") + "\n";
         fs::write(&text, &lowered).expect("a writable build folder");
         compress(&ptx, lowered.as_bytes());
     }
@@ -154,9 +155,13 @@ fn compile(compiler: &Compiler, folder: &Path, out: &Path, source: &Path, header
     Embedded { kernels: kernels(source), cubins: cubins.collect(), stem, ptx: Some(ptx) }
 }
 
-/// A line of PTX for the oldest driver.
-fn lower(line: &str) -> &str {
-    if line.starts_with(".version ") { PTX_VERSION } else { line }
+/// A line of PTX for the oldest driver: hints that it does not know are left out.
+fn lower(line: &str) -> Option<&str> {
+    match line {
+        _ if line.starts_with(".version ") => Some(PTX_VERSION),
+        _ if line.trim_start().starts_with(".pragma \"used_bytes_mask") => None,
+        _ => Some(line),
+    }
 }
 
 fn succeed(command: &mut Command) {

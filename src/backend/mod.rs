@@ -1,10 +1,13 @@
 //! What runs a plan. `cpu` is native Rust, generic over f32 and f64; `cuda` launches the kernels of kernels/ on a GPU or on
 //! the simulated device.
 
+mod ceilings;
 pub mod cpu;
 pub mod cuda;
 mod target;
 
+pub use ceilings::Ceilings;
+pub use cuda::Math;
 pub use target::Target;
 
 use crate::call::{Dtype, Region};
@@ -53,6 +56,15 @@ pub trait Backend {
 
     /// Kernels that call `index` of a plan launches; 1 where a call is a function of the host.
     fn launches(&self, plan: &Plan, index: usize) -> usize;
+
+    /// Arithmetic of matrix products and convolutions.
+    fn math(&self) -> Math;
+
+    /// The device's ceilings, measured now; `None`: it keeps no time.
+    ///
+    /// # Errors
+    /// When the device fails, or has not the memory for the measurement.
+    fn ceilings(&mut self) -> Result<Option<Ceilings>>;
 
     /// Element type of a region's buffer.
     fn dtype(&self, plan: &Plan, region: &Region) -> Dtype;

@@ -1,21 +1,34 @@
 //! `bbh profile`.
 
 use super::{Machine, json, print};
-use crate::plan::bytes;
-use crate::profile::{self, Profile};
+use crate::profile::kernels::{self, Shape};
+use crate::profile::{self, Profile, csv, named, roofline, table};
+use crate::train::options::Options;
 use crate::{Error, Result};
-use std::fmt::Write;
+use std::path::PathBuf;
 
 /// Arguments of `bbh profile`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Training step: lenet-full, lenet-sliced, lenet-shared or lenet-map.
+    /// Training step: lenet-full, lenet-sliced, lenet-shared or lenet-map (map for short), or the same with mlp.
     #[arg(long, default_value = "lenet-shared", value_name = "NAME")]
     config: String,
+    /// Images of a step. Default: 100.
+    #[arg(long, value_name = "N", conflicts_with = "kernel")]
+    batch: Option<usize>,
+    /// Weight samples of a step. Default: 5.
+    #[arg(long, value_name = "S", conflicts_with = "kernel")]
+    samples: Option<usize>,
     /// All samples in the likelihood.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "kernel")]
     mc: bool,
-    /// Steps to time.
+    /// One kernel alone instead of a step; `list` shows the names and their letters.
+    #[arg(long, value_name = "NAME", conflicts_with = "config")]
+    kernel: Option<String>,
+    /// Sizes of the kernel's letters, as in S=5,N=100. Default: LeNet's.
+    #[arg(long, value_name = "LETTER=SIZE,...", requires = "kernel")]
+    shape: Option<String>,
+    /// Executions to time.
     #[arg(long, default_value_t = 21, value_name = "COUNT")]
     repeats: usize,
     #[command(flatten)]
@@ -23,61 +36,46 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Print comma-separated values.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Draw a roofline: calls as dots below the device's ceilings.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
 }
 
-/// Profiles a training step.
+/// Profiles a training step or a kernel.
 ///
 /// # Errors
-/// When the configuration is unknown or the memory is missing.
+/// When the configuration, kernel or shape is unknown, the memory is missing, the device fails or the picture cannot be
+/// written.
 pub fn run(args: Args) -> Result<()> {
+    if args.kernel.as_deref() == Some("list") {
+        print(&kernels::list());
+        return Ok(());
+    }
     if args.repeats == 0 {
         return Err(Error::input("repeats: expected at least 1, found 0"));
     }
-    let config = profile::named_config(&args.config, args.mc)?;
-    let profile = args.machine.install(|| profile::run(&args.config, config, args.repeats))?;
-    print(&if args.json { json(&profile)? } else { table(&profile) });
+    let profile = args.machine.install(|| measured(&args))?;
+    if let Some(path) = &args.svg {
+        std::fs::write(path, roofline::svg(&profile)?)
+            .map_err(|error| Error::run(format!("{}: cannot be written: {error}", path.display())))?;
+    }
+    print(&match (args.json, args.csv) {
+        (true, _) => json(&profile)?,
+        (_, true) => csv::csv(&profile),
+        _ => table::table(&profile),
+    });
     Ok(())
 }
 
-fn table(p: &Profile) -> String {
-    let mut text = format!(
-        "{}: {:.2} ms a step (10%..90%: {:.2}..{:.2}), {:.0} GFLOP/s, {:.1} GB/s, {:.0}% of the ceilings, {} threads\n",
-        p.config,
-        p.step_ms,
-        p.step_ms_p10,
-        p.step_ms_p90,
-        p.gflops,
-        p.gbps,
-        100.0 * p.share,
-        p.threads
-    );
-    let c = &p.ceilings;
-    let _ = writeln!(
-        text,
-        "ceilings: copy {:.1} GB/s, update {:.1} GB/s, read {:.1} GB/s, matrix product {:.0} GFLOP/s; peak resident {}\n",
-        c.copy_gbps,
-        c.update_gbps,
-        c.read_gbps,
-        c.gemm_gflops,
-        p.peak_rss_bytes.map_or("unknown".into(), bytes)
-    );
-    let _ = writeln!(
-        text,
-        "{:<26} {:<22} {:<32} {:>9} {:>7} {:>7} {:>6}",
-        "call", "for", "shape", "us", "GB/s", "GFLOP/s", "share"
-    );
-    for call in &p.calls {
-        let _ = writeln!(
-            text,
-            "{:<26} {:<22} {:<32} {:>9.1} {:>7.1} {:>7.1} {:>5.0}%",
-            call.name,
-            call.label,
-            call.shape,
-            call.us,
-            call.gbps,
-            call.gflops,
-            100.0 * call.share
-        );
+fn measured(args: &Args) -> Result<Profile> {
+    let target = args.machine.target()?;
+    if let Some(name) = &args.kernel {
+        return profile::kernel(&Shape::new(name, args.shape.as_deref())?, target, args.repeats);
     }
-    text
+    let mc = args.mc.then_some(true);
+    let options = Options { batch: args.batch, samples: args.samples, mc, ..Options::default() };
+    profile::step(&args.config, named(&args.config, options)?, target, args.repeats)
 }

@@ -40,9 +40,17 @@ impl Trainer {
     ///
     /// # Errors
     /// When the machine has not enough memory.
-    pub fn new(mut planned: Planned, target: Target) -> Result<Self> {
+    pub fn new(planned: Planned, target: Target) -> Result<Self> {
         planned.check_memory(target)?;
-        let mut device = target.open(&planned.store, &planned.plans())?;
+        let device = target.open(&planned.store, &planned.plans())?;
+        Self::on(planned, device)
+    }
+
+    /// The same on a device that was opened for the run's store and plans.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn on(mut planned: Planned, mut device: Box<dyn Backend>) -> Result<Self> {
         upload(&mut planned.store, device.as_mut(), "train", &planned.sets.train)?;
         upload(&mut planned.store, device.as_mut(), "test", &planned.sets.test)?;
         for (name, set) in [("ood", &planned.sets.ood), ("valid", &planned.sets.valid)] {

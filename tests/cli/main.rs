@@ -4,5 +4,6 @@
 mod common;
 mod device;
 mod errors;
+mod profile;
 mod resume;
 mod runs;

@@ -6,4 +6,5 @@ mod common;
 mod failures;
 mod fake;
 mod gpu_script;
+mod profile;
 mod runs;

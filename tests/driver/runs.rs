@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 /// Trains two epochs of 3 steps into `out`, its second with the KL term, and returns the driver's log.
+#[cfg(feature = "sim")]
 fn train(data: &Path, out: &Path, flags: &[&str], settings: &[(&str, &str)]) -> Vec<String> {
     let log = out.with_extension("log");
     let args = ["train", data.to_str().unwrap(), "--epochs", "2", "--anneal", "1,2", "--out", out.to_str().unwrap()];

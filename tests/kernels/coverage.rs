@@ -2,6 +2,7 @@
 //!
 //! `BBH_OP=conv2d` checks the cases of one op alone, and asks for no complete table.
 
+use crate::ceilings;
 use crate::parity::{Checked, check_plan};
 use bbh::backend::Backend;
 use bbh::backend::cuda::sim::{Sim, kernel_names};
@@ -18,9 +19,10 @@ const SEED: u64 = 3;
 
 /// Kernels through which no gradient flows, by the beginning of their names. The gradient that a rank update forms is checked in
 /// f64 (`bbh gradcheck`), and the kernel against that.
-const NOT_DIFFERENTIABLE: [&str; 8] = [
+const NOT_DIFFERENTIABLE: [&str; 9] = [
     "accumulate_metrics",
     "advance_step",
+    "ceiling",
     "clip_by_value",
     "gather_batch",
     "linear_rank_update",
@@ -63,6 +65,9 @@ fn parity_and_gradients_of_every_kernel() {
     ops_cases().into_iter().filter(|case| wanted(&case.op)).for_each(|case| table.case(case));
     for call in raw_calls().iter().filter(|call| wanted(call.kind.name())) {
         table.plan(&mut call.parity(SEED).expect("memory"));
+    }
+    if wanted("ceiling") {
+        table.ceilings();
     }
     println!("{}", table.text());
     if only.is_none() {
@@ -111,6 +116,20 @@ impl Table {
             }
         }
         checked
+    }
+
+    /// The kernels that no call launches: closed forms stand in for the CPU.
+    fn ceilings(&mut self) {
+        match ceilings::check() {
+            Err(error) => self.failures.push(error),
+            Ok(checked) => checked.into_iter().for_each(|ceiling| {
+                let row = self.rows.entry(ceiling.kernel).or_default();
+                row.calls += 1;
+                if ceiling.error > row.worst.0 || row.worst.1.is_empty() {
+                    row.worst = (ceiling.error, "closed form".into());
+                }
+            }),
+        }
     }
 
     fn text(&self) -> String {

@@ -1,5 +1,6 @@
 //! The CUDA kernels on the simulated device.
 
+mod ceilings;
 mod coverage;
 mod device;
 mod dims;

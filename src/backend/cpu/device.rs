@@ -1,8 +1,8 @@
 //! The CPU as a device: the arenas of one store and its plans, and the loop over a plan's calls.
 
-use super::ceilings::timed;
+use super::ceilings::{self, timed};
 use super::{Arena, Memory, Real, run_call};
-use crate::backend::Backend;
+use crate::backend::{Backend, Ceilings, Math};
 use crate::call::{Dtype, Place, Region};
 use crate::graph::{Layout, Store};
 use crate::plan::{Plan, bytes};
@@ -146,6 +146,14 @@ impl Backend for Cpu<f32> {
 
     fn launches(&self, _: &Plan, _: usize) -> usize {
         1
+    }
+
+    fn math(&self) -> Math {
+        Math::Fp32
+    }
+
+    fn ceilings(&mut self) -> Result<Option<Ceilings>> {
+        ceilings::measure().map(Some)
     }
 
     fn dtype(&self, plan: &Plan, region: &Region) -> Dtype {

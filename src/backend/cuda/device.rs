@@ -1,9 +1,10 @@
 //! The CUDA backend's memory and execution: one allocation, each plan captured on its first run and replayed from then on.
 
+use super::ceilings;
 use super::launch::{Address, Graph, Launch, Launcher};
 use super::lower;
 use super::lowering::{Addresses, Lowering, Math};
-use crate::backend::Backend;
+use crate::backend::{Backend, Ceilings};
 use crate::call::{Call, Dtype, Place, Region};
 use crate::graph::{Layout, Store};
 use crate::plan::{Plan, bytes};
@@ -15,6 +16,7 @@ pub struct Cuda<L> {
     launcher: L,
     persistent: (Address, Layout),
     workspace: Address,
+    math: Math,
     plans: Vec<Lowered>,
 }
 
@@ -69,7 +71,7 @@ impl<L: Launcher> Cuda<L> {
         for launch in plans.iter().flat_map(|plan| plan.calls.iter().flatten()) {
             launcher.prepare(launch.kernel, launch.shared)?;
         }
-        Ok(Self { launcher, persistent: (base, layout), workspace: workspace_address, plans })
+        Ok(Self { launcher, persistent: (base, layout), workspace: workspace_address, math, plans })
     }
 
     fn lowered(&self, plan: &Plan) -> Result<&Lowered> {
@@ -131,6 +133,14 @@ impl<L: Launcher> Backend for Cuda<L> {
 
     fn launches(&self, plan: &Plan, index: usize) -> usize {
         self.lowered(plan).map_or(0, |lowered| lowered.calls[index].len())
+    }
+
+    fn math(&self) -> Math {
+        self.math
+    }
+
+    fn ceilings(&mut self) -> Result<Option<Ceilings>> {
+        ceilings::measure(&mut self.launcher)
     }
 
     fn dtype(&self, plan: &Plan, region: &Region) -> Dtype {

@@ -3,6 +3,7 @@
 
 mod batch;
 mod bias;
+pub mod ceilings;
 mod conv2d;
 mod conv2d_pool;
 mod conv2d_tensor;

@@ -1,0 +1,45 @@
+//! Training steps by name.
+
+use crate::method::GeneratorKind;
+use crate::train::config::Config;
+use crate::train::options::{Anneal, MethodKind, ModelKind, Options};
+use crate::{Error, Result};
+
+/// Names that [`named`] knows.
+pub const CONFIGS: [&str; 9] = [
+    "lenet-full",
+    "lenet-sliced",
+    "lenet-shared",
+    "lenet-map",
+    "map",
+    "mlp-full",
+    "mlp-sliced",
+    "mlp-shared",
+    "mlp-map",
+];
+
+/// The configuration of a named step: batch 100 and S = 5 unless `options` say otherwise, the KL term on, Adam. `map` is short
+/// for `lenet-map`.
+///
+/// # Errors
+/// When the name is unknown, or an option has a value that no run can have.
+pub fn named(name: &str, options: Options) -> Result<Config> {
+    let unknown = || Error::input(format!("config: expected one of {}, found {name}", CONFIGS.join(", ")));
+    let known = if CONFIGS.contains(&name) { name } else { return Err(unknown()) };
+    let (model, weights) = known.split_once('-').unwrap_or(("lenet", known));
+    let model = if model == "mlp" { ModelKind::Mlp } else { ModelKind::Lenet };
+    let (method, generator) = match weights {
+        "full" => (MethodKind::Bbh, GeneratorKind::LayerWise),
+        "sliced" => (MethodKind::Bbh, GeneratorKind::Sliced),
+        "shared" => (MethodKind::Bbh, GeneratorKind::Shared),
+        _ => (MethodKind::Map, GeneratorKind::Shared),
+    };
+    Config::resolve(Options {
+        model: Some(model),
+        method: Some(method),
+        generator: Some(generator),
+        anneal: Some(Anneal(0.0, 0.0)),
+        ood: Some("none".into()),
+        ..options
+    })
+}
