@@ -69,12 +69,14 @@ mod runs {
     #[test]
     fn every_step_passes_or_says_what_is_not_installed() {
         let folder = pack();
-        let (code, results) = run(folder.path(), "info parity graph-* torch memcheck racecheck initcheck", &[]);
+        let (code, results) =
+            run(folder.path(), "info parity graph-* profile-* torch memcheck racecheck initcheck", &[]);
         assert_eq!(code, 0, "{results:#}");
-        for step in ["info", "parity", "graph-shared"] {
+        for step in ["info", "parity", "graph-shared", "profile-softmax"] {
             assert_eq!(outcome(&results, step).0, "passed", "{results:#}");
         }
         assert_eq!(outcome(&results, "torch"), ("skipped", "no-such-python is not installed"));
+        assert_eq!(results["profile"]["softmax"]["name"], "softmax");
         assert_eq!(results["card"], "Fake GPU 0");
         assert!(results["parity"].as_array().unwrap().iter().any(|row| row["kernel"] == "softmax"), "{results:#}");
         assert_eq!(results["info"]["cuda"]["driver"]["cuda_version"], serde_json::json!([12, 4]));

@@ -198,7 +198,13 @@ check_info() {
 check_parity() {
     local ops=()
     [[ -z $quick ]] || ops=(--op softmax)
-    limited "$bbh" parity --device "$device" --json "${ops[@]}" >"$out/parity.json"
+    limited "$bbh" parity --device "$device" --json "${ops[@]}" >"$out/parity.json" || exit $?
+    local text kernels
+    text=$(json_file "$out/parity.json")
+    kernels=${text//\"kernel\"/$'\1'}
+    kernels=${kernels//[^$'\1']/}
+    [[ -n $kernels ]] || wrong "no kernel in parity.json"
+    echo "${#kernels} kernels"
 }
 
 find_sanitizer() {
@@ -250,7 +256,7 @@ tensors() {
 
 # check_graph NAME FLAG ...: a training by captured graphs ends with the bits of one that launches kernel by kernel.
 check_graph() {
-    local name=$1 way bytes set=${BBH_GPU_SET:-synthetic}
+    local name=$1 way bytes epochs set=${BBH_GPU_SET:-synthetic}
     shift
     [[ -n $quick ]] || set=synthetic
     for way in graph eager; do
@@ -262,8 +268,9 @@ check_graph() {
     [[ $(metrics "$out/runs/$name-graph") == "$(metrics "$out/runs/$name-eager")" ]] || wrong "metrics differ"
     cmp <(tensors "$out/runs/$name-graph") <(tensors "$out/runs/$name-eager") || wrong "tensors of the checkpoints differ"
     bytes=$(tensors "$out/runs/$name-graph" | wc -c)
-    ((bytes > 0)) || wrong "the checkpoints hold no tensors"
-    echo "$bytes bytes of tensors and $(metrics "$out/runs/$name-graph" | wc -l) epochs the same"
+    epochs=$(metrics "$out/runs/$name-graph" | wc -l)
+    ((bytes > 0 && epochs == 2)) || wrong "expected tensors and 2 epochs to compare, found $bytes bytes and $epochs epochs"
+    echo "$bytes bytes of tensors and $epochs epochs the same"
 }
 
 # train_mnist NAME FLAG ...: trains, keeps the summary, says the accuracy in units of 0.01%.
@@ -302,6 +309,8 @@ profile() {
 run_torch() {
     local found flags
     command -v "$python" >/dev/null || skip "$python is not installed"
+    # Python looks for modules in the current folder first.
+    cd "$out" || exit
     found=$(limited "$python" -c 'import torch; print(torch.__version__, torch.cuda.is_available())' 2>&1) ||
         skip "$python cannot import torch: ${found##*$'\n'}"
     found=${found##*$'\n'}
