@@ -151,8 +151,8 @@ fn fused_step_agrees<T: Real>(optimizer: Optimizer, tolerance: f64) {
     }
 }
 
-const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5 };
-const RMSPROP: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-5 };
+const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, moments: Moments::Fp32 };
+const RMSPROP: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-5, moments: Moments::Fp32 };
 
 #[test]
 fn a_step_with_a_rank_update_leaves_the_weights_of_one_without_in_f64() {

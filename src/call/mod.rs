@@ -13,7 +13,7 @@ mod schedule;
 mod state;
 
 pub use dims::*;
-pub use function::{Optimizer, Unary};
+pub use function::{Moments, Optimizer, Unary};
 pub use kind::Kind;
 pub use schedule::{Schedule, StepScalars};
 pub use state::{metric, scalar, word};
@@ -25,6 +25,8 @@ pub enum Dtype {
     F64,
     U32,
     U8,
+    /// The upper half of an f32, as its bits (u16).
+    Bf16,
 }
 
 /// Which of the two memory regions a buffer lives in.

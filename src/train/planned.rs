@@ -108,7 +108,7 @@ impl Planned {
     pub fn check_memory(&self) -> Result<()> {
         match machine::available_memory() {
             Some(available) if available < self.peak_bytes() => Err(Error::run(format!(
-                "this run needs {} of memory and {} are available; choose --generator sliced or shared, a smaller --batch, or --optimizer rmsprop",
+                "this run needs {} of memory and {} are available; choose --generator sliced or shared, a smaller --batch, --moments bf16, or --optimizer rmsprop",
                 bytes(self.peak_bytes()),
                 bytes(available)
             ))),

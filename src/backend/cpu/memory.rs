@@ -226,6 +226,11 @@ impl<'a, T: Real> Io<'a, T> {
         self.strided_mut::<E>(i).flat()
     }
 
+    /// Written region `i`.
+    pub fn written(&self, i: usize) -> &'a Region {
+        &self.call.writes[i].0
+    }
+
     /// True when written region `i` is to be added to, false when it is to be overwritten.
     pub fn adds(&self, i: usize) -> bool {
         self.call.writes[i].1 == Write::Add

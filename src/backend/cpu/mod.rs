@@ -17,6 +17,7 @@ mod lanes;
 mod linear;
 mod matmul;
 mod memory;
+mod moments;
 mod noise;
 mod optim;
 mod pairwise;

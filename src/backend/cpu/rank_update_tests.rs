@@ -1,8 +1,8 @@
 use super::super::testing::{assert_close, numbers, same_for_any_threads, tolerance};
 use super::*;
 
-const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-3 };
-const RMS_PROP: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-3 };
+const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-3, moments: Moments::Fp32 };
+const RMS_PROP: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-3, moments: Moments::Fp32 };
 
 /// N, I, O; the last three have several blocks.
 const SHAPES: [(usize, usize, usize); 9] = [
@@ -56,7 +56,7 @@ impl<T: Real> Case<T> {
         let mut partial = vec![T::of(f64::NAN); self.d.rank_update_scratch()];
         let gradient = dx.then_some(Gradient { dx: &mut s.dx, add, partial: &mut partial });
         let data = Data { d: self.d, x: &self.x, dy: &self.dy };
-        let state = State { w: &mut s.w, m: &mut s.m, v: &mut s.v };
+        let state = State { w: &mut s.w, m: &mut s.m, v: &mut s.v, format: &Plain };
         data.apply(optimizer, &self.scalars, state, gradient);
         s
     }
@@ -81,13 +81,13 @@ impl<T: Real> Case<T> {
                 }
             }
             match optimizer {
-                Optimizer::Adam { beta1, beta2, epsilon } => {
+                Optimizer::Adam { beta1, beta2, epsilon, .. } => {
                     let [beta1, beta2, epsilon] = [beta1, beta2, epsilon].map(f64::from);
                     s.m[at] = beta1 * s.m[at] + (1.0 - beta1) * g;
                     s.v[at] = beta2 * s.v[at] + (1.0 - beta2) * g.powi(2);
                     s.w[at] -= rate * (s.m[at] / c1) / ((s.v[at] / c2).sqrt() + epsilon);
                 }
-                Optimizer::RmsProp { decay, epsilon } => {
+                Optimizer::RmsProp { decay, epsilon, .. } => {
                     s.v[at] = f64::from(decay) * s.v[at] + (1.0 - f64::from(decay)) * g.powi(2);
                     s.w[at] -= rate * g / (s.v[at] + f64::from(epsilon)).sqrt();
                 }
