@@ -204,7 +204,9 @@ impl Store {
         let all = [Fixed::FirstMoments, Fixed::LargeFirstMoments, Fixed::SecondMoments, Fixed::LargeSecondMoments];
         let found = self.slots[all[0] as usize].1;
         if self.moments > 0 && found != dtype {
-            return Err(Error::input(format!("moments of this store are {found:?}, but were asked for again as {dtype:?}")));
+            return Err(Error::input(format!(
+                "moments of this store are {found:?}, but were asked for again as {dtype:?}"
+            )));
         }
         all.iter().for_each(|&group| self.slots[group as usize].1 = dtype);
         self.moments = self.moments.max(count);

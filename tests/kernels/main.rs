@@ -6,4 +6,5 @@ mod dims;
 mod mutation;
 mod parity;
 mod planted;
+mod rounding;
 mod training;

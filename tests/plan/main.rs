@@ -3,6 +3,7 @@
 
 mod fusion;
 mod memory;
+mod moments;
 mod rules;
 mod verify;
 

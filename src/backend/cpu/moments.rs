@@ -54,7 +54,12 @@ impl Bf16 {
     /// The format of a call whose step words are read region `words`, and whose first written region is the weights.
     pub fn of_call<T: Real>(io: &Io<T>, words: usize) -> Self {
         let weights = io.written(0);
-        Self { stream: Stream::of_words(io.read_as(words), moment_stream(weights)), first: weights.offset as u64 }
+        Self::new(Stream::of_words(io.read_as(words), moment_stream(weights)), weights.offset)
+    }
+
+    /// The format of weights from place `first` of their buffer on.
+    pub fn new(stream: Stream, first: usize) -> Self {
+        Self { stream, first: first as u64 }
     }
 }
 

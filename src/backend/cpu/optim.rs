@@ -82,7 +82,9 @@ fn clip<T: Real>(bound: T, g: &mut [T]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{ROUNDING, rounded};
     use super::*;
+    use crate::random::from_bf16;
 
     fn wave(n: usize, phase: f64) -> Vec<f64> {
         (0..n).map(|i| (i as f64 * 0.37 + phase).sin()).collect()
@@ -140,6 +142,32 @@ mod tests {
             for i in 0..n {
                 assert!((w[i] - expected[i]).abs() <= 1e-12 && (v[i] - ev[i]).abs() <= 1e-12, "{i} of {n}");
             }
+        }
+    }
+
+    /// From any place of the buffer on, in one chunk or several, the moments are those of the same step, rounded.
+    #[test]
+    fn bf16_moments_are_those_of_the_same_step_rounded() {
+        for (n, first) in [(1, 3), (130, 0), (2 * CHUNK + 3, 16), (3 * CHUNK, 5)] {
+            let g = narrow(&wave(n, 1.0));
+            let [m, v] = [rounded(&narrow(&wave(n, 2.0)), 0, 0), rounded(&vec![0.3f32; n], 0, 16)];
+            let values = |bits: &[u16]| -> Vec<f32> { bits.iter().map(|&bits| from_bf16(bits)).collect() };
+            let rule = Adam {
+                beta1: 0.9,
+                beta2: 0.999,
+                epsilon: 1e-5,
+                learning_rate: 0.01,
+                correction1: 0.1f32,
+                correction2: 0.001,
+            };
+            let (mut w, mut plain_m, mut plain_v) = (narrow(&wave(n, 0.0)), values(&m), values(&v));
+            let mut rounded_w = w.clone();
+            Range { first: 0, g: &g, w: &mut w, moments: [&mut plain_m, &mut plain_v] }.step(&Plain, &rule);
+            let (mut m, mut v) = (m, v);
+            let format = Bf16::new(ROUNDING, first);
+            Range { first: 0, g: &g, w: &mut rounded_w, moments: [&mut m, &mut v] }.step(&format, &rule);
+            assert!(w == rounded_w, "{n}: weights are updated with moments before rounding");
+            assert!(m == rounded(&plain_m, first, 0) && v == rounded(&plain_v, first, 16), "{n} from {first}");
         }
     }
 

@@ -1,0 +1,67 @@
+//! Training with bf16 moments beside training with fp32 moments.
+
+use bbh::backend::Target;
+use bbh::call::Moments;
+use bbh::data::{self, SyntheticConfig};
+use bbh::random::from_bf16;
+use bbh::train::config::Config;
+use bbh::train::options::{Anneal, MethodKind, ModelKind, OptimizerKind, Options};
+use bbh::train::{Planned, Sets, Trainer};
+
+/// Mean losses of the epochs, and the second moments of all small parameters at the end.
+fn trained(method: MethodKind, optimizer: OptimizerKind, moments: Moments) -> (Vec<f64>, Vec<f64>) {
+    let digits = data::load("synthetic", None, SyntheticConfig { train: 2000, test: 20, seed: 0 }).expect("digits");
+    let sets = Sets { train: digits.train, valid: None, test: digits.test, ood: None };
+    let config = Config::resolve(Options {
+        method: Some(method),
+        optimizer: Some(optimizer),
+        moments: Some(moments),
+        model: Some(ModelKind::Mlp),
+        mlp_units: Some(vec![24]),
+        hidden_units: Some(vec![16, 32]),
+        batch: Some(20),
+        epochs: Some(3),
+        lr: Some(1e-3),
+        warmup: Some(20),
+        anneal: Some(Anneal(2.0, 8.0)),
+        ..Options::default()
+    });
+    let config = config.expect("a valid configuration");
+    let mut trainer = Trainer::new(Planned::new(config, sets).expect("plans"), Target::Cpu).expect("memory");
+    let epoch = |_| {
+        trainer.train_epoch(&mut |_, _, _| true).expect("a finite loss");
+        trainer.close_epoch(None).expect("a record").loss
+    };
+    let losses = (0..3).map(epoch).collect();
+    let region = trainer.planned.store.find("moments.second").expect("moments");
+    let second = match moments {
+        Moments::Fp32 => trainer.device.persistent::<f32>(region).expect("memory").iter().map(|&v| v.into()).collect(),
+        Moments::Bf16 => {
+            let stored = trainer.device.persistent::<u16>(region).expect("memory");
+            stored.iter().map(|&v| from_bf16(v).into()).collect()
+        }
+    };
+    (losses, second)
+}
+
+/// The losses are those of fp32 moments but for noise. So is the mean second moment: an Adam step adds a thousandth of it, less
+/// than half the distance between two bf16, so that rounding to the nearest would lose it.
+#[test]
+fn bf16_moments_follow_fp32_moments() {
+    for (method, optimizer) in [
+        (MethodKind::Map, OptimizerKind::Adam),
+        (MethodKind::Bbh, OptimizerKind::Adam),
+        (MethodKind::Bbh, OptimizerKind::Rmsprop),
+    ] {
+        let (expected, full) = trained(method, optimizer, Moments::Fp32);
+        let (found, half) = trained(method, optimizer, Moments::Bf16);
+        println!("{method:?} {optimizer:?}: losses {found:?}, fp32 {expected:?}");
+        assert!(expected[1] < 0.9 * expected[0], "the losses say nothing: {expected:?}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() <= 0.03 * expected, "{method:?} {optimizer:?}: {found}, fp32 {expected}");
+        }
+        let ratio = half.iter().sum::<f64>() / full.iter().sum::<f64>();
+        println!("sum of second moments over that of fp32: {ratio}");
+        assert!((ratio - 1.0).abs() <= 0.05, "{method:?} {optimizer:?}: second moments are {ratio} of fp32's");
+    }
+}
