@@ -1,6 +1,6 @@
 //! How long each call of a training step takes, beside the ceilings of this machine measured in the same run.
 
-use crate::backend::cpu::ceilings::{self, Ceilings, timed};
+use crate::backend::cpu::ceilings::{self, Ceilings};
 use crate::backend::{Backend, Target};
 use crate::call::{Call, Kind};
 use crate::data::ImageSet;
@@ -86,7 +86,7 @@ pub fn run(name: &str, config: Config, repeats: usize) -> Result<Profile> {
     }
     let mut steps = Vec::with_capacity(repeats);
     for _ in 0..repeats {
-        steps.push(timed_run(|| device.run(&planned.train))? * 1e3);
+        steps.push(timed(planned, device, None)? * 1e3);
     }
     let steps = sorted(steps);
     let us = time_calls(planned, device, repeats)?;
@@ -121,17 +121,15 @@ fn time_calls(planned: &Planned, device: &mut dyn Backend, repeats: usize) -> Re
     let mut times = vec![Vec::with_capacity(repeats); count];
     for _ in 0..repeats {
         for (index, times) in times.iter_mut().enumerate() {
-            times.push(timed_run(|| device.run_one(&planned.train, index))? * 1e6);
+            times.push(timed(planned, device, Some(index))? * 1e6);
         }
     }
     Ok(times.into_iter().map(|times| sorted(times)[repeats / 2]).collect())
 }
 
-/// Seconds of one execution.
-fn timed_run(work: impl FnOnce() -> Result<()>) -> Result<f64> {
-    let mut result = Ok(());
-    let seconds = timed(|| result = work());
-    result.map(|()| seconds)
+/// Seconds of one execution of a call or of the step.
+fn timed(planned: &Planned, device: &mut dyn Backend, call: Option<usize>) -> Result<f64> {
+    device.time(&planned.train, call, true)?.ok_or_else(|| Error::run("profile: this device keeps no time"))
 }
 
 fn row(call: &Call, us: f64, (flop, moved): (f64, f64), floor: f64) -> CallProfile {

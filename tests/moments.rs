@@ -7,6 +7,7 @@ use bbh::random::from_bf16;
 use bbh::train::config::Config;
 use bbh::train::options::{Anneal, MethodKind, ModelKind, OptimizerKind, Options};
 use bbh::train::{Planned, Sets, Trainer};
+use std::time::Duration;
 
 const EPOCHS: usize = 2;
 
@@ -48,7 +49,7 @@ fn second_moments(trainer: &Trainer) -> Vec<f64> {
 fn trained(method: MethodKind, optimizer: OptimizerKind, moments: Moments) -> (Vec<f64>, Vec<f64>) {
     let mut trainer = trainer(method, optimizer, moments);
     let epoch = |_| {
-        trainer.train_epoch(&mut |_, _, _| true).expect("a finite loss");
+        trainer.train_epoch(Duration::ZERO, &mut |_, _, _| true).expect("a finite loss");
         trainer.close_epoch(None).expect("a record").loss
     };
     let losses = (0..EPOCHS).map(epoch).collect();
@@ -75,7 +76,7 @@ fn bf16_moments_follow_fp32_moments() {
 #[test]
 fn bf16_moments_start_anew_with_the_run() {
     let mut trainer = trainer(MethodKind::Map, OptimizerKind::Adam, Moments::Bf16);
-    trainer.train_epoch(&mut |steps, _, _| steps < 2).expect("a finite loss");
+    trainer.train_epoch(Duration::ZERO, &mut |steps, _, _| steps < 2).expect("a finite loss");
     assert!(second_moments(&trainer).iter().any(|&v| v > 0.0));
     trainer.restart().expect("memory");
     assert!(second_moments(&trainer).iter().all(|&v| v == 0.0));

@@ -45,6 +45,16 @@ pub trait Backend {
     /// When `bytes` has not the size of the region: a defect of the caller.
     fn write_bytes(&mut self, region: Region, bytes: &[u8]) -> Result<()>;
 
+    /// Seconds of one execution of a call of the plan, or of the whole plan, by the device's own clock. `cold`: its caches are
+    /// emptied first (the CPU's stay as they are). `None`: the device keeps no time.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn time(&mut self, plan: &Plan, call: Option<usize>, cold: bool) -> Result<Option<f64>>;
+
+    /// Kernels that call `index` of a plan launches; 1 where a call is a function of the host.
+    fn launches(&self, plan: &Plan, index: usize) -> usize;
+
     /// Element type of a region's buffer.
     fn dtype(&self, plan: &Plan, region: &Region) -> Dtype;
 }

@@ -1,6 +1,7 @@
-//! Checks of the engine against itself: gradients against finite differences.
+//! Checks of the engine against itself: gradients against finite differences, kernels against the CPU.
 
 pub mod gradcheck;
+pub mod kernels;
 
 mod branches;
 mod case;

@@ -1,5 +1,6 @@
 //! The CPU as a device: the arenas of one store and its plans, and the loop over a plan's calls.
 
+use super::ceilings::timed;
 use super::{Arena, Memory, Real, run_call};
 use crate::backend::Backend;
 use crate::call::{Dtype, Place, Region};
@@ -134,6 +135,17 @@ impl Backend for Cpu<f32> {
         let range = self.layout.bytes_of(&region);
         self.persistent.bytes_mut()[range].copy_from_slice(bytes);
         Ok(())
+    }
+
+    fn time(&mut self, plan: &Plan, call: Option<usize>, _: bool) -> Result<Option<f64>> {
+        Ok(Some(timed(|| match call {
+            Some(index) => Cpu::run_one(self, plan, index),
+            None => Cpu::run(self, plan),
+        })))
+    }
+
+    fn launches(&self, _: &Plan, _: usize) -> usize {
+        1
     }
 
     fn dtype(&self, plan: &Plan, region: &Region) -> Dtype {
