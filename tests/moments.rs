@@ -56,8 +56,7 @@ fn trained(method: MethodKind, optimizer: OptimizerKind, moments: Moments) -> (V
     (losses, second_moments(&trainer))
 }
 
-/// The losses are those of fp32 moments but for noise. So is the mean second moment: an Adam step adds a thousandth of it, less
-/// than half the distance between two bf16, so that rounding to the nearest would lose it.
+/// The losses, and the mean of the second moments, are those of fp32 moments but for noise.
 #[test]
 fn bf16_moments_follow_fp32_moments() {
     for (method, optimizer) in [(MethodKind::Map, OptimizerKind::Adam), (MethodKind::Bbh, OptimizerKind::Rmsprop)] {

@@ -84,7 +84,7 @@ fn clip<T: Real>(bound: T, g: &mut [T]) {
 mod tests {
     use super::super::testing::{ROUNDING, rounded};
     use super::*;
-    use crate::random::from_bf16;
+    use crate::random::{Stream, from_bf16};
 
     fn wave(n: usize, phase: f64) -> Vec<f64> {
         (0..n).map(|i| (i as f64 * 0.37 + phase).sin()).collect()
@@ -169,6 +169,25 @@ mod tests {
             assert!(w == rounded_w, "{n}: weights are updated with moments before rounding");
             assert!(m == rounded(&plain_m, first, 0) && v == rounded(&plain_v, first, 16), "{n} from {first}");
         }
+    }
+
+    /// Of equal gradients a step adds a thousandth of the distance to 1, soon less than half the distance between two bf16:
+    /// rounding to the nearest would stop at 1/4.
+    #[test]
+    fn bf16_second_moments_rise_to_their_limit() {
+        const ELEMENTS: usize = 512;
+        const STEPS: u32 = 3000;
+        let (g, mut w, mut m, mut v) = ([1f32; ELEMENTS], [0f32; ELEMENTS], [0; ELEMENTS], [0; ELEMENTS]);
+        let (correction1, correction2) = (1.0, 1.0);
+        let rule = Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, learning_rate: 0.0, correction1, correction2 };
+        for step in 1..=STEPS {
+            let format = Bf16::new(Stream { step, ..ROUNDING }, 0);
+            Range { first: 0, g: &g, w: &mut w, moments: [&mut m, &mut v] }.step(&format, &rule);
+        }
+        let mean = |bits: &[u16]| bits.iter().map(|&bits| f64::from(from_bf16(bits))).sum::<f64>() / ELEMENTS as f64;
+        let limit = 1.0 - 0.999f64.powi(STEPS as i32);
+        assert!((mean(&m) - 1.0).abs() <= 0.01, "m {}", mean(&m));
+        assert!((mean(&v) - limit).abs() <= 0.01, "v {}, expected {limit}", mean(&v));
     }
 
     #[test]
