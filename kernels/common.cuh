@@ -292,3 +292,18 @@ DEVICE float apply(Function f, float x) {
         default: return x;
     }
 }
+
+// df/dx * dy. `source` is y where the gradient follows from the output (RELU to EXP), else x.
+DEVICE float apply_gradient(Function f, float source, float dy) {
+    switch (f.code) {
+        case RELU: return source > 0.0f ? dy : 0.0f;
+        case LEAKY_RELU: return source > 0.0f ? dy : f.a * dy;
+        case TANH: return dy * (1.0f - source * source);
+        case SIGMOID: return dy * source * (1.0f - source);
+        case EXP: return dy * source;
+        case LOG: return divide(dy, source);
+        case AFFINE: return f.a * dy;
+        case SQUARE: return 2.0f * source * dy;
+        default: return dy;
+    }
+}

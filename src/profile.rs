@@ -176,6 +176,10 @@ impl Kind {
             Self::LinearRankUpdate { dims, input_gradient, .. } => {
                 linear(dims) * if *input_gradient { 2.0 } else { 1.0 }
             }
+            Self::LinearGroupForward(group) => 2.0 * f64::from(group.products),
+            Self::LinearGroupGrad { group, input_gradient } => {
+                2.0 * f64::from(group.products) * if *input_gradient { 2.0 } else { 1.0 }
+            }
             Self::Conv2dForward(d, _)
             | Self::Conv2dGradInput(d)
             | Self::Conv2dGradWeight(d)

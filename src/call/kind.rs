@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Parts of a tensor list that one call takes.
+pub const MOST_PARTS: usize = 16;
+
 /// What to compute. The comment of each variant lists its regions: reads -> writes.
 /// Regions are Real and contiguous unless said; [S]-strided marks those whose blocks are samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +19,12 @@ pub enum Kind {
     /// the moments Real or Bf16; if `input_gradient`, also dx [1, N, I] and scratch [`LinearDims::rank_update_scratch`] (Set).
     /// dw = dy^T x is formed in registers and never stored; dx uses w before the update.
     LinearRankUpdate { dims: LinearDims, optimizer: Optimizer, input_gradient: bool },
+    /// For each map: x as N blocks of I, w as O blocks of I, b [O] if `bias` -> y as N blocks of O
+    LinearGroupForward(LinearGroup),
+    /// For each map, with dz = dy f'(y), shapes as above: x, dy, y unless the function is the identity, w if
+    /// `input_gradient` -> dw = dz^T x, db = sum over rows of dz if `bias`, dx = dz w if `input_gradient`, and scratch
+    /// for dz unless the function is the identity (Set). See [`LinearGroup::grad_places`].
+    LinearGroupGrad { group: LinearGroup, input_gradient: bool },
 
     /// x [S or 1, N, C, H, W], w [S]-strided [O, C, K, K], b [S]-strided [O] if `bias` -> y [S, N, O, H', W']
     Conv2dForward(Conv2dDims, Unary),
@@ -46,15 +55,20 @@ pub enum Kind {
     Multiply { elements: u32 },
     /// x -> y = factor * x; x and y may be [S]-strided with the same block length
     Scale { elements: u32, factor: f32 },
-    /// x, scalar (1 element) -> y = factor * scalar * x; x and y may be [S]-strided with the same block length
+    /// For each part: x -> y = factor * x, as above, with factors of their own
+    ScaleGroup(ScaleGroup),
+    /// x of 1 to [`MOST_PARTS`] parts, scalar (1 element) -> y = factor * scalar * x, part by part; x and y may be
+    /// [S]-strided with the same block length. `elements` of all parts.
     ScaleByScalar { elements: u32, factor: f32 },
+    /// Single elements -> single elements: see [`ScalarProgram`]. Elements that are added to are Add, others Set.
+    ScalarProgram(ScalarProgram),
     /// -> y = value; y may be [S]-strided
     Fill { elements: u32, value: f32 },
     /// x -> y = sum of the elements (1 element)
     Sum { elements: u32 },
     /// dy (1 element) -> dx = dy everywhere
     SumGrad { elements: u32 },
-    /// x [S]-strided -> y = sum of x^2 / 2 (1 element)
+    /// x of 1 to [`MOST_PARTS`] parts, each [S]-strided -> y = sum of x^2 / 2 (1 element). `elements` of all parts.
     HalfSquaredNorm { elements: u32 },
 
     /// x -> y, argmax U32 (index in the image's H*W; the first of equals)
@@ -130,6 +144,8 @@ impl Kind {
             Self::LinearGradInput(..) => "linear_grad_input",
             Self::LinearGradWeight(..) => "linear_grad_weight",
             Self::LinearRankUpdate { .. } => "linear_rank_update",
+            Self::LinearGroupForward(..) => "linear_group",
+            Self::LinearGroupGrad { .. } => "linear_group_grad",
             Self::Conv2dForward(..) => "conv2d",
             Self::Conv2dGradInput(..) => "conv2d_grad_input",
             Self::Conv2dGradWeight(..) => "conv2d_grad_weight",
@@ -143,7 +159,9 @@ impl Kind {
             Self::AddForward { .. } => "add",
             Self::Multiply { .. } => "multiply",
             Self::Scale { .. } => "scale",
+            Self::ScaleGroup(..) => "scale_group",
             Self::ScaleByScalar { .. } => "scale_by_scalar",
+            Self::ScalarProgram(..) => "scalar_program",
             Self::Fill { .. } => "fill",
             Self::Sum { .. } => "sum",
             Self::SumGrad { .. } => "sum_grad",

@@ -9,12 +9,18 @@
 mod dims;
 mod function;
 mod kind;
+mod linear_group;
+mod scalar_program;
+mod scale_group;
 mod schedule;
 mod state;
 
 pub use dims::*;
 pub use function::{Moments, Optimizer, Unary};
-pub use kind::Kind;
+pub use kind::{Kind, MOST_PARTS};
+pub use linear_group::{GradPlaces, LinearGroup};
+pub use scalar_program::{MOST_STEPS, ScalarCode, ScalarProgram, ScalarStep};
+pub use scale_group::ScaleGroup;
 pub use schedule::{Schedule, StepScalars};
 pub use state::{metric, scalar, word};
 
@@ -76,6 +82,19 @@ impl Region {
     /// True when the blocks follow each other without a gap.
     pub fn is_contiguous(&self) -> bool {
         self.count == 1 || self.stride == self.len
+    }
+
+    /// The same elements, without a gap between them, as `count` blocks.
+    pub fn in_blocks(&self, count: usize) -> Self {
+        assert!(self.is_contiguous() && self.elements().is_multiple_of(count), "{count} equal blocks without a gap");
+        let len = self.elements() / count;
+        Self { count, len, stride: len, ..*self }
+    }
+
+    /// True when some element is in both.
+    pub fn touches(&self, other: &Self) -> bool {
+        let meet = |(start, end): (usize, usize)| other.intervals().any(|(s, e)| start < e && s < end);
+        self.buffer == other.buffer && self.intervals().any(meet)
     }
 
     /// Half-open intervals of elements, one per block (one in all when contiguous).

@@ -15,12 +15,16 @@ mod prepared;
 mod rank_update;
 mod raw_call;
 mod raw_calls;
+mod raw_groups;
 mod report;
+mod rounded;
 mod shapes;
 mod shapes_conv2d;
+mod shapes_group;
 mod shapes_linear;
 mod shapes_pairwise;
 mod shapes_pool2d;
+mod shapes_scalars;
 
 pub use case::{Built, Case, Constant};
 pub use directional::check_directions;

@@ -5,6 +5,7 @@
 //! a place of its own with guard bytes behind it, and every byte that the call has no business with must be as it was.
 
 use super::prepared::Prepared;
+use super::rounded::rounded_apart;
 use crate::backend::cpu::Cpu;
 use crate::backend::cuda::{Address, Addresses, Launch, Launcher, Lowering, Math, lower};
 use crate::call::{Call, Dtype, Kind, Place, Region, Unary, Write};
@@ -317,27 +318,6 @@ impl Expected {
     }
 }
 
-/// Share of bf16 elements that may be rounded to the other neighbour: those whose last bits before rounding, which f32 and f64
-/// do not share, decide. Other random numbers would part a third of them.
-const ROUNDED_APART: f64 = 0.01;
-
-/// No error when two lists of bf16 elements agree but for few that are next to each other.
-fn rounded_apart(found: &[u8], expected: &[u8]) -> std::result::Result<f64, String> {
-    let place = |bytes: &[u8]| -> i32 {
-        let bits = u16::from_ne_bytes([bytes[0], bytes[1]]);
-        let size = i32::from(bits & 0x7fff);
-        if bits >> 15 == 0 { size } else { -size }
-    };
-    let pairs = found.chunks_exact(2).zip(expected.chunks_exact(2));
-    let gaps: Vec<u32> = pairs.map(|(found, expected)| place(found).abs_diff(place(expected))).collect();
-    let (apart, far) = (gaps.iter().filter(|&&gap| gap > 0).count(), gaps.iter().filter(|&&gap| gap > 1).count());
-    let most = 1 + (ROUNDED_APART * gaps.len() as f64) as usize;
-    if far == 0 && apart <= most {
-        return Ok(0.0);
-    }
-    Err(format!("{apart} of {} bf16 elements differ, {far} by more than one unit; expected at most {most}", gaps.len()))
-}
-
 /// Share of the terms' norm below which a sum counts as cancelled: the error is then measured against that share.
 const CANCELLATION: f64 = 0.1;
 
@@ -349,6 +329,7 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 fn is_sum(kind: &Kind) -> bool {
     match kind {
         Kind::LinearForward(_, function) | Kind::Conv2dForward(_, function) => *function == Unary::Identity,
+        Kind::LinearGroupForward(group) | Kind::LinearGroupGrad { group, .. } => group.function == Unary::Identity,
         Kind::LinearGradInput(_)
         | Kind::LinearGradWeight(_)
         | Kind::Conv2dGradInput(_)
@@ -368,6 +349,9 @@ fn is_scratch(kind: &Kind, write: usize) -> bool {
     match kind {
         Kind::Conv2dGradWeight(_) => write == 1,
         Kind::Conv2dPoolGradWeight(_) => write == 2,
+        Kind::LinearGroupGrad { group, input_gradient } => {
+            (0..group.maps as usize).any(|map| group.grad_places(*input_gradient, map).dz == Some(write))
+        }
         Kind::LinearRankUpdate { optimizer, input_gradient: true, .. } => write == 2 + optimizer.moment_count(),
         _ => false,
     }

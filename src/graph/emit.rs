@@ -34,12 +34,14 @@ pub struct Emit<'g, 's> {
     requires: Vec<bool>,
     label: String,
     optimizer: Option<Optimizer>,
+    grouping: bool,
     updated: Vec<usize>,
 }
 
 impl<'g, 's> Emit<'g, 's> {
-    /// An empty collection. `optimizer` allows updates fused into the reverse pass.
-    pub fn new(graph: &'g mut Graph<'s>, optimizer: Option<Optimizer>) -> Self {
+    /// An empty collection. `optimizer` allows updates fused into the reverse pass, `grouping` calls for all gradients of a
+    /// small linear map at once.
+    pub fn new(graph: &'g mut Graph<'s>, optimizer: Option<Optimizer>, grouping: bool) -> Self {
         let count = graph.tensors.len();
         Self {
             graph,
@@ -51,6 +53,7 @@ impl<'g, 's> Emit<'g, 's> {
             requires: vec![false; count],
             label: String::new(),
             optimizer,
+            grouping,
             updated: Vec::new(),
         }
     }
@@ -192,6 +195,11 @@ impl<'g, 's> Emit<'g, 's> {
         }
         self.updated.push(index);
         Some(optimizer)
+    }
+
+    /// True when the gradients of a small linear map are to be one call.
+    pub fn grouping(&self) -> bool {
+        self.grouping
     }
 
     /// Parameters that the reverse pass has updated already.

@@ -2,7 +2,7 @@
 
 use super::{axes, mismatch};
 use crate::Result;
-use crate::call::{BiasDims, Dtype, Kind, LinearDims, Moments, Optimizer, Region, Unary, Write};
+use crate::call::{BiasDims, Dtype, Kind, LinearDims, LinearGroup, Moments, Optimizer, Region, Unary, Write};
 use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
 
 /// x [S or 1, N, I], w [S, O, I], optional b [S, O] -> y [S, N, O].
@@ -45,6 +45,10 @@ pub(super) fn forward(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) {
 /// # Errors
 /// When the store has moments of another type.
 pub(super) fn backward(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) -> Result<()> {
+    if e.grouping() && fits_one_call(e, node, d) {
+        all_gradients(e, node, d, f);
+        return Ok(());
+    }
     let (x, w) = (node.inputs[0], node.inputs[1]);
     let Some(dz) = activation_gradient(e, node, f) else { return Ok(()) };
     if let Some(&b) = node.inputs.get(2)
@@ -70,6 +74,43 @@ pub(super) fn backward(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) -> R
         e.call(Kind::LinearGradInput(*d), &[dz, w_value], &[dx]);
     }
     Ok(())
+}
+
+/// True for small maps whose weight is trained and whose gradients stand apart from each other.
+fn fits_one_call(e: &mut Emit, node: &Node, d: &LinearDims) -> bool {
+    let values = e.values(&node.inputs);
+    let apart = |(index, value): (usize, &Region)| !values[..index].iter().any(|other| value.touches(other));
+    LinearGroup::takes(d)
+        && e.wants(node.inputs[1])
+        && values.iter().all(Region::is_contiguous)
+        && values.iter().enumerate().all(apart)
+}
+
+/// All gradients of a small map in one call: a group of one, for `plan::group` to join to others.
+fn all_gradients(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) {
+    let (x, w) = (node.inputs[0], node.inputs[1]);
+    let Some(dy) = e.gradient(node.outputs[0]) else { return };
+    let (rows, outputs) = (d.rows as usize, d.outputs as usize);
+    let db = node.inputs.get(2).filter(|&&b| e.wants(b)).map(|&b| e.gradient_target(b));
+    let (dw, set_dw) = e.gradient_target(w);
+    let input_gradient = e.wants(x);
+    let mut reads = vec![e.value(x).in_blocks(rows), dy.in_blocks(rows)];
+    let mut writes = vec![(dw.in_blocks(outputs), set_dw)];
+    writes.extend(db);
+    if f != Unary::Identity {
+        reads.push(e.value(node.outputs[0]).in_blocks(rows));
+    }
+    if input_gradient {
+        reads.push(e.value(w).in_blocks(outputs));
+        let (dx, set_dx) = e.gradient_target(x);
+        writes.push((dx.in_blocks(rows), set_dx));
+    }
+    if f != Unary::Identity {
+        let dz = e.scratch(&format!("partials.{}", node.name), Dtype::Real, dy.elements());
+        writes.push((dz.in_blocks(rows), Write::Set));
+    }
+    let group = LinearGroup { bias: db.is_some(), ..LinearGroup::of(d, f) };
+    e.call(Kind::LinearGroupGrad { group, input_gradient }, &reads, &writes);
 }
 
 /// One pass over (w, m, v) that forms dw = dz^T x in registers, applies the optimiser and accumulates dx from the old w.

@@ -1,6 +1,6 @@
 //! From a graph to a plan: forward calls, the reverse pass, the optimiser.
 
-use super::{Plan, fuse, live, memory, verify};
+use super::{Plan, fuse, group, live, memory, scalars, verify};
 use crate::Result;
 use crate::call::{Kind, Optimizer, Region, Write};
 use crate::graph::{Emit, Graph, Source, TensorId};
@@ -23,6 +23,8 @@ pub struct Request<'a> {
     pub clip: Option<f32>,
     /// Leaves nodes as they were said (for comparisons with the fused plan).
     pub no_fusion: bool,
+    /// Leaves small linear maps, and the gradients of each, in calls of their own (for comparisons with the grouped plan).
+    pub no_grouping: bool,
 }
 
 impl Plan {
@@ -41,7 +43,8 @@ impl Plan {
         let nodes = graph.nodes.clone();
         // Updates fused into the reverse pass would escape the clipping of stored gradients.
         let fused_optimizer = request.optimizer.filter(|_| request.clip.is_none() && !request.no_fusion);
-        let mut e = Emit::new(&mut graph, fused_optimizer);
+        let grouping = !request.no_fusion && !request.no_grouping;
+        let mut e = Emit::new(&mut graph, fused_optimizer, grouping);
         for node in &nodes {
             e.begin(&node.name);
             ops::forward(&mut e, node);
@@ -55,6 +58,10 @@ impl Plan {
         notes.append(&mut e.notes);
         let (mut calls, mut buffers) = (std::mem::take(&mut e.calls), std::mem::take(&mut e.buffers));
         live::drop_dead(&mut calls, &mut buffers);
+        if grouping {
+            scalars::run(&mut calls, &mut notes);
+            group::run(&mut calls, &mut notes);
+        }
         let workspace = memory::place(&calls, &buffers, real_bytes);
         let plan = Self { name: request.name.to_string(), calls, workspace, kept, gradients, notes };
         verify::run(&plan, graph.store)?;

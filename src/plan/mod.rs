@@ -1,13 +1,16 @@
 //! A plan: the flat list of calls that one replay runs, and where every buffer of its workspace stands.
 //!
 //! Building one is a sequence of passes: `fuse` rewrites nodes, `build` lets the rules of ops emit calls forward and in
-//! reverse, `live` drops calls whose results nobody reads, `memory` gives each buffer an offset, `verify` checks the result.
+//! reverse, `live` drops calls whose results nobody reads, `scalars` and `group` join small ones, `memory` gives each buffer an
+//! offset, `verify` checks the result.
 
 mod build;
 mod fuse;
+mod group;
 mod live;
 mod memory;
 mod print;
+mod scalars;
 mod verify;
 
 pub use build::Request;

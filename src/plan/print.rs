@@ -97,6 +97,9 @@ impl Kind {
         match self {
             Self::LinearForward(d, f) => format!("{}{}", linear(d), epilogue(*f)),
             Self::LinearGradInput(d) | Self::LinearGradWeight(d) | Self::LinearRankUpdate { dims: d, .. } => linear(d),
+            Self::LinearGroupForward(group) | Self::LinearGroupGrad { group, .. } => {
+                format!("{} maps, {} products{}", group.maps, group.products, epilogue(group.function))
+            }
             Self::Conv2dForward(d, f) => format!("{}{}", conv2d(d), epilogue(*f)),
             Self::Conv2dGradInput(d)
             | Self::Conv2dGradWeight(d)
@@ -119,6 +122,8 @@ impl Kind {
             | Self::HalfSquaredNorm { elements }
             | Self::OptimizerStep { elements, .. }
             | Self::ClipByValue { elements, .. } => elements.to_string(),
+            Self::ScalarProgram(program) => format!("{} steps", program.steps),
+            Self::ScaleGroup(group) => format!("{} parts, {} elements", group.parts, group.elements),
             Self::MaxPool2dForward(d) | Self::MaxPool2dGrad(d) | Self::AvgPool2dForward(d) | Self::AvgPool2dGrad(d) => {
                 format!("{} images {}x{} K{} stride {}", d.images, d.height, d.width, d.kernel, d.stride)
             }

@@ -141,11 +141,8 @@ impl<'p> State<'p> {
             let others = call.writes.iter().enumerate().filter(|&(other, _)| other != index).map(|(_, write)| &write.0);
             for other in call.reads.iter().chain(others) {
                 let workspace = written.buffer.place == Place::Workspace && other.buffer.place == Place::Workspace;
-                let clash = if written.buffer == other.buffer {
-                    regions_touch(written, other)
-                } else {
-                    workspace && self.neighbours[written.buffer.index].contains(&other.buffer.index)
-                };
+                let clash = written.touches(other)
+                    || workspace && self.neighbours[written.buffer.index].contains(&other.buffer.index);
                 if clash {
                     return Err(Error::run(format!(
                         "plan {}: {} of {} writes {} where it also uses {}; this is a defect of the engine, please report it",
@@ -182,10 +179,6 @@ fn padding(store: &Store, id: crate::call::BufferId, len: usize, set: &mut Inter
     for (start, end) in owned.gaps(0, len) {
         set.insert(start, end);
     }
-}
-
-fn regions_touch(a: &Region, b: &Region) -> bool {
-    a.intervals().any(|(start, end)| b.intervals().any(|(s, e)| start < e && s < end))
 }
 
 /// For each workspace buffer those that share bytes of the arena with it.

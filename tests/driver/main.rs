@@ -5,4 +5,5 @@
 mod common;
 mod failures;
 mod fake;
+mod gpu_script;
 mod runs;

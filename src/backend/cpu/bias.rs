@@ -40,7 +40,7 @@ fn forward_slices<T: Real>(d: &BiasDims, x: &[T], b: &Strided<T>, y: &mut [T]) {
 }
 
 /// db [S, O] (+)= sum over rows and inner of dy. Each channel is summed row by row in order.
-fn grad_slices<T: Real>(d: &BiasDims, dy: &[T], db: StridedMut<T>, add: bool) {
+pub fn grad_slices<T: Real>(d: &BiasDims, dy: &[T], db: StridedMut<T>, add: bool) {
     let row = (d.channels * d.inner) as usize;
     let sample = d.rows as usize * row;
     let channels = if d.inner == 1 { CHANNELS } else { TASK.div_ceil(d.rows as usize * d.inner as usize) };

@@ -1,7 +1,7 @@
 //! Element by element: functions of one tensor and of two, constants, sums.
 
 use super::{Io, Real, Strided, StridedMut};
-use crate::call::Unary;
+use crate::call::{ScaleGroup, Unary};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -33,9 +33,19 @@ pub fn scale<T: Real>(io: &Io<T>, factor: f32) {
     scale_blocks(io.adds(0), io.strided(0), io.strided_mut(0), T::of(factor.into()));
 }
 
+/// For each part x -> y = factor * x
+pub fn scale_group<T: Real>(io: &Io<T>, group: &ScaleGroup) {
+    for (part, factor) in group.factors.iter().enumerate().take(group.parts as usize) {
+        scale_blocks(io.adds(part), io.strided(part), io.strided_mut(part), T::of((*factor).into()));
+    }
+}
+
 pub fn scale_by_scalar<T: Real>(io: &Io<T>, factor: f32) {
-    let scalar = io.read(1)[0];
-    scale_blocks(io.adds(0), io.strided(0), io.strided_mut(0), T::of(factor.into()) * scalar);
+    let parts = io.writes();
+    let factor = T::of(factor.into()) * io.read(parts)[0];
+    for part in 0..parts {
+        scale_blocks(io.adds(part), io.strided(part), io.strided_mut(part), factor);
+    }
 }
 
 pub fn fill<T: Real>(io: &Io<T>, value: f32) {
@@ -53,8 +63,11 @@ pub fn sum_grad<T: Real>(io: &Io<T>) {
 }
 
 pub fn half_squared_norm<T: Real>(io: &Io<T>) {
-    let x = io.strided::<T>(0);
-    let total: f64 = (0..x.count).map(|s| sum_of(x.block(s), |x| x.f64() * x.f64())).sum();
+    let part = |part: usize| -> f64 {
+        let x = io.strided::<T>(part);
+        (0..x.count).map(|s| sum_of(x.block(s), |x| x.f64() * x.f64())).sum()
+    };
+    let total: f64 = (0..io.reads()).map(part).sum();
     store(io.adds(0), &mut io.write(0)[0], T::of(0.5 * total));
 }
 
@@ -88,7 +101,7 @@ fn apply<T: Real>(function: Unary, add: bool, x: &[T], y: &mut [T]) {
 }
 
 /// dx = dy * f'. `source` is y where `gradient_from_output` holds, else x.
-fn apply_grad<T: Real>(function: Unary, add: bool, source: &[T], dy: &[T], dx: &mut [T]) {
+pub fn apply_grad<T: Real>(function: Unary, add: bool, source: &[T], dy: &[T], dx: &mut [T]) {
     let (zero, one) = (T::ZERO, T::ONE);
     match function {
         Unary::Identity => map(add, dy, dx, |dy| dy),

@@ -46,12 +46,15 @@ impl Sizes {
 /// x [S or 1, N, I], w [S]-strided [O, I], b [S]-strided [O] if `bias` -> y [S, N, O]
 pub fn forward<T: Real>(io: &Io<T>, d: &LinearDims, function: Unary) {
     let bias = (d.bias == 1).then(|| io.strided::<T>(2));
-    let d = Sizes::from(d);
-    let weights = io.strided::<T>(1);
+    forward_map(d.into(), function, io.read(0), io.strided(1), bias, io.write(0));
+}
+
+/// The same for regions that are already slices.
+pub fn forward_map<T: Real>(d: Sizes, function: Unary, x: &[T], w: Strided<T>, bias: Option<Strided<T>>, y: &mut [T]) {
     if d.rows <= skinny::MOST_ROWS {
-        skinny::forward(d, function, io.read(0), weights, bias, io.write(0));
+        skinny::forward(d, function, x, w, bias, y);
     } else {
-        forward_slices(d, function, io.read(0), weights, bias, io.write(0));
+        forward_slices(d, function, x, w, bias, y);
     }
 }
 
@@ -80,7 +83,7 @@ pub fn grad_input<T: Real>(io: &Io<T>, d: &LinearDims) {
     grad_input_slices(d.into(), io.read(0), io.strided(1), io.write(0), io.adds(0));
 }
 
-fn grad_input_slices<T: Real>(d: Sizes, dy: &[T], w: Strided<T>, dx: &mut [T], add: bool) {
+pub fn grad_input_slices<T: Real>(d: Sizes, dy: &[T], w: Strided<T>, dx: &mut [T], add: bool) {
     let (blocks, terms) = if d.shared_input { (1, d.samples) } else { (d.samples, 1) };
     let len = d.rows * d.inputs;
     par_gemm(
@@ -97,7 +100,7 @@ pub fn grad_weight<T: Real>(io: &Io<T>, d: &LinearDims) {
     grad_weight_slices(d.into(), io.read(0), io.read(1), io.strided_mut(0), io.adds(0));
 }
 
-fn grad_weight_slices<T: Real>(d: Sizes, x: &[T], dy: &[T], dw: StridedMut<T>, add: bool) {
+pub fn grad_weight_slices<T: Real>(d: Sizes, x: &[T], dy: &[T], dw: StridedMut<T>, add: bool) {
     par_gemm(
         Products { blocks: d.samples, terms: 1, m: d.outputs, n: d.inputs, k: d.rows, add },
         dw,

@@ -216,6 +216,12 @@ impl<'a, T: Real> Io<'a, T> {
         self.strided::<E>(i).flat()
     }
 
+    /// Number and length of the blocks of written region `i`.
+    pub fn written_blocks(&self, i: usize) -> (usize, usize) {
+        let region = &self.call.writes[i].0;
+        (region.count, region.len)
+    }
+
     /// Written region `i`, contiguous, of Real elements. Ask once per region.
     pub fn write(&self, i: usize) -> &'a mut [T] {
         self.strided_mut::<T>(i).flat()
@@ -229,6 +235,16 @@ impl<'a, T: Real> Io<'a, T> {
     /// Written region `i`.
     pub fn written(&self, i: usize) -> &'a Region {
         &self.call.writes[i].0
+    }
+
+    /// Number of regions read.
+    pub fn reads(&self) -> usize {
+        self.call.reads.len()
+    }
+
+    /// Number of regions written.
+    pub fn writes(&self) -> usize {
+        self.call.writes.len()
     }
 
     /// True when written region `i` is to be added to, false when it is to be overwritten.

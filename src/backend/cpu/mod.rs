@@ -15,6 +15,7 @@ mod elementwise;
 mod gemm;
 mod lanes;
 mod linear;
+mod linear_group;
 mod matmul;
 mod memory;
 mod moments;
@@ -27,6 +28,7 @@ mod pool2d;
 mod rank_update;
 mod real;
 mod samples;
+mod scalars;
 mod skinny;
 mod softmax;
 #[cfg(test)]
@@ -52,6 +54,8 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::LinearRankUpdate { dims, optimizer, input_gradient } => {
             rank_update::rank_update(io, dims, *optimizer, *input_gradient)
         }
+        Kind::LinearGroupForward(group) => linear_group::forward(io, group),
+        Kind::LinearGroupGrad { group, input_gradient } => linear_group::grad(io, group, *input_gradient),
         Kind::Conv2dForward(d, f) => conv2d::forward(io, d, *f),
         Kind::Conv2dGradInput(d) => conv2d::grad_input(io, d),
         Kind::Conv2dGradWeight(d) => conv2d::grad_weight(io, d),
@@ -65,7 +69,9 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::AddForward { beta, .. } => elementwise::add_forward(io, *beta),
         Kind::Multiply { .. } => elementwise::multiply(io),
         Kind::Scale { factor, .. } => elementwise::scale(io, *factor),
+        Kind::ScaleGroup(group) => elementwise::scale_group(io, group),
         Kind::ScaleByScalar { factor, .. } => elementwise::scale_by_scalar(io, *factor),
+        Kind::ScalarProgram(program) => scalars::program(io, program),
         Kind::Fill { value, .. } => elementwise::fill(io, *value),
         Kind::Sum { .. } => elementwise::sum(io),
         Kind::SumGrad { .. } => elementwise::sum_grad(io),

@@ -12,7 +12,7 @@ pub struct KernelFile {
     pub name: &'static str,
     pub kernels: &'static [&'static str],
     /// PTX of all its kernels for compute capability 8.0, gzip.
-    ptx: &'static [u8],
+    ptx: Option<&'static [u8]>,
     /// Machine code of all its kernels, gzip, by architecture (80 for compute capability 8.0).
     cubins: &'static [(u32, &'static [u8])],
 }
@@ -49,7 +49,8 @@ pub fn image(kernel: &str, capability: (u32, u32)) -> Result<Image> {
     if let Some(cubin) = file.cubin(capability) {
         return Ok(Image { bytes: unpack(file.name, cubin)?, file: Some(file.name) });
     }
-    let text = String::from_utf8_lossy(&unpack(file.name, file.ptx)?).into_owned();
+    let ptx = file.ptx.ok_or_else(|| Error::run(format!("this program was built without PTX of {}.cu", file.name)))?;
+    let text = String::from_utf8_lossy(&unpack(file.name, ptx)?).into_owned();
     let mut bytes = entry(&text, kernel).into_bytes();
     bytes.push(0);
     Ok(Image { bytes, file: None })
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn machine_code_runs_on_later_cards_of_its_generation() {
         const FILE: KernelFile =
-            KernelFile { name: "x", kernels: &[], ptx: &[], cubins: &[(80, &[80]), (86, &[86]), (90, &[90])] };
+            KernelFile { name: "x", kernels: &[], ptx: None, cubins: &[(80, &[80]), (86, &[86]), (90, &[90])] };
         let file = FILE;
         assert_eq!(file.cubin((8, 0)), Some([80].as_slice()));
         assert_eq!(file.cubin((8, 9)), Some([86].as_slice()));

@@ -231,7 +231,7 @@ const THREADS: u32 = 128;
 const SUM_THREADS: u32 = 256;
 const MOST_SUM_BLOCKS: u32 = 2112;
 
-/// Rows, warps of a block and most blocks of a sample of kernels/linear_skinny.cu.
+/// Rows, warps of a block and most blocks of a sample of kernels/linear_skinny.cu and skinny.cuh.
 const MOST_SKINNY_ROWS: u32 = 16;
 const SKINNY_WARPS: u32 = 8;
 const MOST_SKINNY_BLOCKS: u32 = 1056;

@@ -13,6 +13,7 @@ mod elementwise;
 pub mod embedded;
 mod launch;
 mod linear;
+mod linear_group;
 mod lowering;
 mod noise;
 mod optim;
@@ -21,6 +22,7 @@ mod per_weight_kl;
 mod pool2d;
 mod rank_update;
 mod samples;
+mod scalars;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod softmax;
@@ -40,6 +42,8 @@ pub fn lower(l: &mut Lowering) {
         Kind::LinearRankUpdate { dims, optimizer, input_gradient } => {
             rank_update::rank_update(l, dims, *optimizer, *input_gradient)
         }
+        Kind::LinearGroupForward(group) => linear_group::forward(l, group),
+        Kind::LinearGroupGrad { group, input_gradient } => linear_group::grad(l, group, *input_gradient),
         Kind::Conv2dForward(d, function) => conv2d::forward(l, d, *function),
         Kind::Conv2dGradInput(d) => conv2d::grad_input(l, d),
         Kind::Conv2dGradWeight(d) => conv2d::grad_weight(l, d),
@@ -53,11 +57,13 @@ pub fn lower(l: &mut Lowering) {
         Kind::AddForward { elements, beta } => elementwise::add_forward(l, *elements, *beta),
         Kind::Multiply { elements } => elementwise::multiply(l, *elements),
         Kind::Scale { elements, factor } => elementwise::scale(l, *elements, *factor),
-        Kind::ScaleByScalar { elements, factor } => elementwise::scale_by_scalar(l, *elements, *factor),
+        Kind::ScaleGroup(group) => elementwise::scale_group(l, group),
+        Kind::ScaleByScalar { factor, .. } => elementwise::scale_by_scalar(l, *factor),
+        Kind::ScalarProgram(program) => scalars::program(l, program),
         Kind::Fill { elements, value } => elementwise::fill(l, *elements, *value),
         Kind::Sum { elements } => elementwise::sum(l, *elements),
         Kind::SumGrad { elements } => elementwise::sum_grad(l, *elements),
-        Kind::HalfSquaredNorm { elements } => elementwise::half_squared_norm(l, *elements),
+        Kind::HalfSquaredNorm { .. } => elementwise::half_squared_norm(l),
         Kind::MaxPool2dForward(d) => pool2d::max_forward(l, d),
         Kind::MaxPool2dGrad(d) => pool2d::max_grad(l, d),
         Kind::AvgPool2dForward(d) => pool2d::avg_forward(l, d),
