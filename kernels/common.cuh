@@ -167,11 +167,20 @@ DEVICE void store_streaming(float4* p, float4 v) {
     asm volatile("st.global.cs.v4.f32 [%0], {%1,%2,%3,%4};" :: "l"(p), "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w) : "memory");
 }
 
+DEVICE uint2 load_streaming(const uint2* p) {
+    uint2 v;
+    asm volatile("ld.global.cs.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p) : "memory");
+    return v;
+}
+DEVICE void store_streaming(uint2* p, uint2 v) {
+    asm volatile("st.global.cs.v2.u32 [%0], {%1,%2};" :: "l"(p), "r"(v.x), "r"(v.y) : "memory");
+}
+
 #else
 #include "sim/device.h"
 #define METHOD inline __attribute__((always_inline))
-DEVICE float4 load_streaming(const float4* p) { return *p; }
-DEVICE void store_streaming(float4* p, float4 v) { *p = v; }
+template <class T> DEVICE T load_streaming(const T* p) { return *p; }
+template <class T> DEVICE void store_streaming(T* p, T v) { *p = v; }
 #endif
 
 // ---- the same source on both sides ----------------------------------------------------------------------------------------

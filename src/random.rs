@@ -4,8 +4,10 @@
 
 mod normal;
 mod permute;
+mod rounding;
 
 pub use permute::permute;
+pub use rounding::{from_bf16, moment_stream, round_at_random};
 
 use crate::call::word;
 

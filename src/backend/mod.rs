@@ -13,6 +13,7 @@ pub use target::Target;
 use crate::call::{Dtype, Region};
 use crate::graph::Store;
 use crate::plan::Plan;
+use crate::random::from_bf16;
 use crate::{Error, Result};
 use bytemuck::Pod;
 use std::borrow::Cow;
@@ -95,7 +96,7 @@ impl dyn Backend + '_ {
         self.write_bytes(region, bytemuck::cast_slice(elements))
     }
 
-    /// Runs a plan and looks at every Real element that it writes.
+    /// Runs a plan and looks at every Real and Bf16 element that it writes.
     ///
     /// # Errors
     /// Names the first call that wrote a number that is not finite.
@@ -103,7 +104,7 @@ impl dyn Backend + '_ {
         for (index, call) in plan.calls.iter().enumerate() {
             self.run_one(plan, index)?;
             for (region, _) in &call.writes {
-                if self.dtype(plan, region) == Dtype::Real && !self.is_finite(plan, region)? {
+                if !self.is_finite(plan, region)? {
                     return Err(Error::run(format!(
                         "call {index} ({} for {}) wrote a number that is not finite to {}",
                         call.kind.name(),
@@ -116,10 +117,16 @@ impl dyn Backend + '_ {
         Ok(())
     }
 
+    /// True for regions of integers and of F64, and where all elements of others are finite.
     fn is_finite(&self, plan: &Plan, region: &Region) -> Result<bool> {
         for (start, end) in region.intervals() {
             let block = Region::contiguous(region.buffer, start, end - start);
-            if !self.read::<f32>(plan, block)?.iter().all(|value| value.is_finite()) {
+            let finite = match self.dtype(plan, region) {
+                Dtype::Real => self.read::<f32>(plan, block)?.iter().all(|value| value.is_finite()),
+                Dtype::Bf16 => self.read(plan, block)?.iter().all(|&bits| from_bf16(bits).is_finite()),
+                Dtype::F64 | Dtype::U32 | Dtype::U8 => true,
+            };
+            if !finite {
                 return Ok(false);
             }
         }

@@ -1,5 +1,8 @@
 //! What calls are parameterised with besides dims: element-wise functions and optimisers.
 
+use super::Dtype;
+use serde::{Deserialize, Serialize};
+
 /// Function applied after a linear map or a convolution, element by element.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Unary {
@@ -40,6 +43,26 @@ impl Unary {
     }
 }
 
+/// How the moments of an optimiser are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moments {
+    #[default]
+    Fp32,
+    /// Rounded at random to one of the two neighbours, so that the mean is kept (`random::round_at_random`).
+    Bf16,
+}
+
+impl Moments {
+    /// Element type of their buffers.
+    pub fn dtype(self) -> Dtype {
+        match self {
+            Self::Fp32 => Dtype::Real,
+            Self::Bf16 => Dtype::Bf16,
+        }
+    }
+}
+
 /// Adam (Kingma & Ba 2015, algorithm 1) or RMSProp, with the constants that do not change from step to step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Optimizer {
@@ -47,11 +70,13 @@ pub enum Optimizer {
         beta1: f32,
         beta2: f32,
         epsilon: f32,
+        moments: Moments,
     },
     /// Mean square decayed by `decay`, `epsilon` inside the root.
     RmsProp {
         decay: f32,
         epsilon: f32,
+        moments: Moments,
     },
 }
 
@@ -65,10 +90,17 @@ impl Optimizer {
     }
 
     /// Moment buffers per parameter: 2 for Adam (m, v), 1 for RMSProp (v).
-    pub fn moments(&self) -> usize {
+    pub fn moment_count(&self) -> usize {
         match self {
             Self::Adam { .. } => 2,
             Self::RmsProp { .. } => 1,
+        }
+    }
+
+    /// How the moments are stored.
+    pub fn moments(&self) -> Moments {
+        match self {
+            Self::Adam { moments, .. } | Self::RmsProp { moments, .. } => *moments,
         }
     }
 }

@@ -16,8 +16,8 @@ pub enum Kind {
     LinearGradInput(LinearDims),
     /// x, dy -> dw [S]-strided
     LinearGradWeight(LinearDims),
-    /// x [1, N, I] with N <= 16, dy [1, N, O], scalars -> w, m (Adam), v updated in place; if `input_gradient`, also
-    /// dx [1, N, I] and scratch [`LinearDims::rank_update_scratch`] (Set).
+    /// x [1, N, I] with N <= 16, dy [1, N, O], scalars, words U32 if the moments are bf16 -> w, m (Adam), v updated in place,
+    /// the moments Real or Bf16; if `input_gradient`, also dx [1, N, I] and scratch [`LinearDims::rank_update_scratch`] (Set).
     /// dw = dy^T x is formed in registers and never stored; dx uses w before the update.
     LinearRankUpdate { dims: LinearDims, optimizer: Optimizer, input_gradient: bool },
     /// For each map: x as N blocks of I, w as O blocks of I, b [O] if `bias` -> y as N blocks of O
@@ -124,7 +124,7 @@ pub enum Kind {
     /// w, words, dkl -> dw
     PerWeightKlGrad(PairwiseDims),
 
-    /// g, scalars -> w, then the moments in their order, updated in place
+    /// g, scalars, words U32 if the moments are bf16 -> w, then the moments in their order, Real or Bf16, updated in place
     OptimizerStep { elements: u32, optimizer: Optimizer },
     /// -> g clipped to [-bound, bound] in place
     ClipByValue { elements: u32, bound: f32 },

@@ -16,7 +16,7 @@ mod schedule;
 mod state;
 
 pub use dims::*;
-pub use function::{Optimizer, Unary};
+pub use function::{Moments, Optimizer, Unary};
 pub use kind::{Kind, MOST_PARTS};
 pub use linear_group::{GradPlaces, LinearGroup};
 pub use scalar_program::{MOST_STEPS, ScalarCode, ScalarProgram, ScalarStep};
@@ -31,6 +31,8 @@ pub enum Dtype {
     F64,
     U32,
     U8,
+    /// The upper half of an f32, as its bits (u16).
+    Bf16,
 }
 
 /// Which of the two memory regions a buffer lives in.

@@ -23,6 +23,7 @@ pub fn run(device: &mut Cpu<f64>, plan: &Plan) -> u64 {
             }
             (_, Dtype::Real | Dtype::F64) => signs(device.read::<f64>(plan, region).iter().copied(), &mut digest),
             (_, Dtype::U32) => device.read::<u32>(plan, region).hash(&mut digest),
+            (_, Dtype::Bf16) => device.read::<u16>(plan, region).hash(&mut digest),
             (_, Dtype::U8) => device.read::<u8>(plan, region).hash(&mut digest),
         }
     }
@@ -52,6 +53,7 @@ pub fn run_on(device: &mut dyn Backend, plan: &Plan) -> Result<u64> {
                 signs(device.read::<f32>(plan, region)?.iter().map(|&y| f64::from(y)), &mut digest);
             }
             (_, Dtype::U32) => device.read::<u32>(plan, region)?.hash(&mut digest),
+            (_, Dtype::Bf16) => device.read::<u16>(plan, region)?.hash(&mut digest),
             (_, Dtype::U8) => device.read::<u8>(plan, region)?.hash(&mut digest),
         }
     }

@@ -17,6 +17,7 @@ mod raw_call;
 mod raw_calls;
 mod raw_groups;
 mod report;
+mod rounded;
 mod shapes;
 mod shapes_conv2d;
 mod shapes_group;

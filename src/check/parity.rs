@@ -5,6 +5,7 @@
 //! a place of its own with guard bytes behind it, and every byte that the call has no business with must be as it was.
 
 use super::prepared::Prepared;
+use super::rounded::rounded_apart;
 use crate::backend::cpu::Cpu;
 use crate::backend::cuda::{Address, Addresses, Launch, Launcher, Lowering, Math, lower};
 use crate::call::{Call, Dtype, Kind, Place, Region, Unary, Write};
@@ -42,9 +43,9 @@ struct Expected {
     dtype: Dtype,
     /// Byte intervals of the region in device memory.
     places: Vec<(usize, usize)>,
-    /// Real and F64 elements; empty for integers.
+    /// Real and F64 elements; empty for others.
     numbers: Vec<f64>,
-    /// Bytes of integers.
+    /// Bytes of integers and of bf16 elements.
     integers: Vec<u8>,
     /// Frobenius norm of the same sums with all terms positive: what rounding of the terms is measured against where they
     /// cancel. 0 for calls that are no sums.
@@ -148,30 +149,37 @@ impl Parity {
 
     /// Bytes of the CPU's region, block by block.
     fn save(&self, region: &Region) -> Vec<u8> {
-        let dtype = self.cpu.dtype(&self.plan, region);
-        let block = |(start, end): (usize, usize)| {
-            let block = Region::contiguous(region.buffer, start, end - start);
-            match dtype {
-                Dtype::Real | Dtype::F64 => bytemuck::cast_slice(self.cpu.read::<f64>(&self.plan, block)).to_vec(),
-                Dtype::U32 => bytemuck::cast_slice(self.cpu.read::<u32>(&self.plan, block)).to_vec(),
-                Dtype::U8 => self.cpu.read::<u8>(&self.plan, block).to_vec(),
-            }
-        };
-        region.intervals().flat_map(block).collect()
+        region.intervals().flat_map(|interval| self.block(region, interval).to_vec()).collect()
     }
 
     fn restore(&mut self, region: &Region, mut bytes: &[u8]) {
-        let dtype = self.cpu.dtype(&self.plan, region);
-        for (start, end) in region.intervals() {
-            let block = Region::contiguous(region.buffer, start, end - start);
-            let to: &mut [u8] = match dtype {
-                Dtype::Real | Dtype::F64 => bytemuck::cast_slice_mut(self.cpu.read_mut::<f64>(&self.plan, block)),
-                Dtype::U32 => bytemuck::cast_slice_mut(self.cpu.read_mut::<u32>(&self.plan, block)),
-                Dtype::U8 => self.cpu.read_mut::<u8>(&self.plan, block),
-            };
+        for interval in region.intervals() {
+            let to = self.block_mut(region, interval);
             let (head, rest) = bytes.split_at(to.len());
             to.copy_from_slice(head);
             bytes = rest;
+        }
+    }
+
+    /// The CPU's bytes of elements `start` to `end` of a region's buffer.
+    fn block(&self, region: &Region, (start, end): (usize, usize)) -> &[u8] {
+        let block = Region::contiguous(region.buffer, start, end - start);
+        match self.cpu.dtype(&self.plan, region) {
+            Dtype::Real | Dtype::F64 => bytemuck::cast_slice(self.cpu.read::<f64>(&self.plan, block)),
+            Dtype::U32 => bytemuck::cast_slice(self.cpu.read::<u32>(&self.plan, block)),
+            Dtype::Bf16 => bytemuck::cast_slice(self.cpu.read::<u16>(&self.plan, block)),
+            Dtype::U8 => self.cpu.read::<u8>(&self.plan, block),
+        }
+    }
+
+    /// The same for writing.
+    fn block_mut(&mut self, region: &Region, (start, end): (usize, usize)) -> &mut [u8] {
+        let block = Region::contiguous(region.buffer, start, end - start);
+        match self.cpu.dtype(&self.plan, region) {
+            Dtype::Real | Dtype::F64 => bytemuck::cast_slice_mut(self.cpu.read_mut::<f64>(&self.plan, block)),
+            Dtype::U32 => bytemuck::cast_slice_mut(self.cpu.read_mut::<u32>(&self.plan, block)),
+            Dtype::Bf16 => bytemuck::cast_slice_mut(self.cpu.read_mut::<u16>(&self.plan, block)),
+            Dtype::U8 => self.cpu.read_mut::<u8>(&self.plan, block),
         }
     }
 
@@ -206,13 +214,10 @@ impl Parity {
         let place = |(start, end): (usize, usize)| (slot.offset + start * size, slot.offset + end * size);
         let (mut numbers, mut integers) = (Vec::new(), Vec::new());
         for (start, end) in region.intervals() {
-            let block = Region::contiguous(region.buffer, start, end - start);
+            let bytes = self.block(region, (start, end));
             match dtype {
-                Dtype::Real | Dtype::F64 => numbers.extend_from_slice(self.cpu.read::<f64>(&self.plan, block)),
-                Dtype::U32 => {
-                    integers.extend_from_slice(bytemuck::cast_slice(self.cpu.read::<u32>(&self.plan, block)));
-                }
-                Dtype::U8 => integers.extend_from_slice(self.cpu.read::<u8>(&self.plan, block)),
+                Dtype::Real | Dtype::F64 => numbers.extend_from_slice(bytemuck::cast_slice(bytes)),
+                Dtype::U32 | Dtype::Bf16 | Dtype::U8 => integers.extend_from_slice(bytes),
             }
         }
         let places = region.intervals().map(place).collect();
@@ -225,20 +230,17 @@ impl Parity {
         let layout = self.layout(region);
         let (offset, size) = (layout.slots[region.buffer.index].offset, layout.element_bytes(dtype));
         for (start, end) in region.intervals() {
-            let block = Region::contiguous(region.buffer, start, end - start);
             let image = &mut image[offset + start * size..offset + end * size];
             match dtype {
                 Dtype::Real => {
-                    let values = self.cpu.read_mut::<f64>(&self.plan, block);
+                    let values: &mut [f64] = bytemuck::cast_slice_mut(self.block_mut(region, (start, end)));
                     for (value, bytes) in values.iter_mut().zip(image.chunks_exact_mut(4)) {
                         let rounded = round(*value as f32, rounding);
                         *value = rounded.into();
                         bytes.copy_from_slice(&rounded.to_ne_bytes());
                     }
                 }
-                Dtype::F64 => image.copy_from_slice(bytemuck::cast_slice(self.cpu.read::<f64>(&self.plan, block))),
-                Dtype::U32 => image.copy_from_slice(bytemuck::cast_slice(self.cpu.read::<u32>(&self.plan, block))),
-                Dtype::U8 => image.copy_from_slice(self.cpu.read::<u8>(&self.plan, block)),
+                _ => image.copy_from_slice(self.block(region, (start, end))),
             }
         }
     }
@@ -304,6 +306,7 @@ impl Expected {
         let found: Vec<f64> = match self.dtype {
             Dtype::Real => bytes.chunks_exact(4).map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]]).into()).collect(),
             Dtype::F64 => bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned).collect(),
+            Dtype::Bf16 => return rounded_apart(bytes, &self.integers),
             Dtype::U32 | Dtype::U8 => {
                 let different = bytes.iter().zip(&self.integers).filter(|(found, expected)| found != expected).count();
                 return if different == 0 { Ok(0.0) } else { Err(format!("{different} bytes of integers differ")) };
@@ -349,7 +352,7 @@ fn is_scratch(kind: &Kind, write: usize) -> bool {
         Kind::LinearGroupGrad { group, input_gradient } => {
             (0..group.maps as usize).any(|map| group.grad_places(*input_gradient, map).dz == Some(write))
         }
-        Kind::LinearRankUpdate { optimizer, input_gradient: true, .. } => write == 2 + optimizer.moments(),
+        Kind::LinearRankUpdate { optimizer, input_gradient: true, .. } => write == 2 + optimizer.moment_count(),
         _ => false,
     }
 }

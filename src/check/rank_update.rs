@@ -5,7 +5,7 @@ use super::case::{Case, argument};
 use super::prepared::{Prepared, parameters, seed_tensor};
 use super::report::Row;
 use crate::Result;
-use crate::call::Optimizer;
+use crate::call::{Moments, Optimizer};
 use crate::graph::Graph;
 use crate::ops::linear::linear;
 use crate::plan::{Plan, Request};
@@ -15,7 +15,7 @@ pub const OP: &str = "linear_rank_update";
 
 /// A power of two, so that the gradient comes back exactly.
 const BETA1: f32 = 0.5;
-const OPTIMIZER: Optimizer = Optimizer::Adam { beta1: BETA1, beta2: 0.999, epsilon: 1e-5 };
+const OPTIMIZER: Optimizer = Optimizer::Adam { beta1: BETA1, beta2: 0.999, epsilon: 1e-5, moments: Moments::Fp32 };
 /// Just above `graph::LARGE` weights, the outputs no multiple of any block.
 const OUTPUTS: usize = 16_411;
 const INPUTS: usize = 64;
@@ -64,7 +64,7 @@ fn plan(case: &Case, prepared: &mut Prepared) -> Result<Plan> {
 /// One step at learning rate 0; gradients of all parameters, that of w from its first moment.
 fn fused_gradients(prepared: &mut Prepared, plan: &Plan) -> Result<Vec<Vec<f64>>> {
     let w = prepared.store.find("w")?;
-    let moment = prepared.store.moments(w, OPTIMIZER.moments())[0];
+    let moment = prepared.store.moments(w, OPTIMIZER)?[0];
     let mut device = prepared.device(&[plan])?;
     let scalars = prepared.store.scalars();
     device.persistent_mut::<f64>(scalars).copy_from_slice(&[0.0, 1.0, 1.0, 1.0]);

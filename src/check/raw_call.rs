@@ -7,11 +7,12 @@ use crate::backend::cpu::Cpu;
 use crate::call::{Call, Dtype, Kind, Region, Write};
 use crate::graph::{Layout, Store};
 use crate::plan::Plan;
+use crate::random::round_at_random;
 
 /// What a buffer holds before the call.
 #[derive(Clone, Debug)]
 pub enum Values {
-    /// Real or F64, uniform between two bounds.
+    /// Real, F64 or Bf16, uniform between two bounds.
     Between(f64, f64),
     /// U32 words, as given.
     Words(Vec<u32>),
@@ -69,11 +70,11 @@ pub struct RawCall {
 }
 
 impl RawCall {
-    /// The same with every real region one element into its buffer, so that none starts on 16 bytes.
+    /// The same with every region of numbers one element into its buffer, so that none starts on 16 bytes.
     pub fn unaligned(mut self) -> Self {
         let writes = self.writes.iter_mut().map(|(piece, _)| piece);
-        let real = self.reads.iter_mut().chain(writes).filter(|piece| piece.dtype == Dtype::Real);
-        real.for_each(|piece| piece.offset = 1);
+        let numbers = |piece: &&mut Piece| matches!(piece.dtype, Dtype::Real | Dtype::Bf16);
+        self.reads.iter_mut().chain(writes).filter(numbers).for_each(|piece| piece.offset = 1);
         self.name += ", unaligned";
         self
     }
@@ -117,7 +118,12 @@ fn fill(cpu: &mut Cpu<f64>, region: Region, piece: &Piece, seed: u64) {
     match &piece.values {
         Values::Between(low, high) => {
             let values = lots.iter().map(|lot| low + (high - low) * 0.5 * (lot + 1.0));
-            cpu.persistent_mut::<f64>(region).iter_mut().zip(values).for_each(|(to, value)| *to = value);
+            if piece.dtype == Dtype::Bf16 {
+                let values = values.map(|value| round_at_random(value as f32, 0));
+                cpu.persistent_mut::<u16>(region).iter_mut().zip(values).for_each(|(to, value)| *to = value);
+            } else {
+                cpu.persistent_mut::<f64>(region).iter_mut().zip(values).for_each(|(to, value)| *to = value);
+            }
         }
         Values::Words(words) => cpu.persistent_mut::<u32>(region).copy_from_slice(words),
         Values::Below(bound) => {

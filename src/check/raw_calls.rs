@@ -13,8 +13,18 @@ pub fn raw_calls() -> Vec<RawCall> {
     calls.into_iter().chain(unaligned).chain(linear_groups()).collect()
 }
 
-const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5 };
-const RMS_PROP: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-5 };
+const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, moments: Moments::Fp32 };
+const RMS_PROP: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-5, moments: Moments::Fp32 };
+const ADAM_BF16: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, moments: Moments::Bf16 };
+const RMS_PROP_BF16: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-5, moments: Moments::Bf16 };
+
+/// What an optimiser reads besides gradients.
+fn optimizer_state(optimizer: Optimizer) -> Vec<Piece> {
+    match optimizer.moments() {
+        Moments::Fp32 => vec![scalars()],
+        Moments::Bf16 => vec![scalars(), Piece::words(&[7, 0xdead_beef, 17, 0])],
+    }
+}
 
 /// Step scalars: learning rate, anneal factor and corrections of some step.
 fn scalars() -> Piece {
@@ -23,12 +33,18 @@ fn scalars() -> Piece {
 
 /// w and its moments: of either sign, but for the mean square, which is the last and positive.
 fn parameters(len: usize, optimizer: Optimizer) -> Vec<(Piece, Write)> {
+    let moment = Piece::real(len).of(optimizer.moments().dtype());
     let mut pieces = vec![(Piece::real(len), Write::Update)];
-    if optimizer.moments() == 2 {
-        pieces.push((Piece::real(len), Write::Update));
+    if optimizer.moment_count() == 2 {
+        pieces.push((moment.clone(), Write::Update));
     }
-    pieces.push((Piece::real(len).between(0.01, 1.0), Write::Update));
+    pieces.push((moment.between(0.01, 1.0), Write::Update));
     pieces
+}
+
+/// The name of an optimiser and how it stores its moments.
+fn named(optimizer: Optimizer) -> String {
+    format!("{} {:?}", optimizer.name(), optimizer.moments())
 }
 
 /// Rank updates over 1 to 16 rows, inputs that vectors divide and that they do not, either optimiser.
@@ -56,7 +72,8 @@ fn rank_updates() -> Vec<RawCall> {
     ];
     let mut calls = Vec::new();
     for (index, (rows, inputs, outputs)) in shapes.into_iter().enumerate() {
-        for (optimizer, input_gradient) in [(ADAM, true), (RMS_PROP, true), (ADAM, false), (RMS_PROP, false)] {
+        let optimizers = [ADAM, RMS_PROP, ADAM_BF16, RMS_PROP_BF16];
+        for (optimizer, input_gradient) in optimizers.into_iter().flat_map(|o| [(o, true), (o, false)]) {
             let dims = LinearDims { samples: 1, rows, inputs, outputs, shared_input: 0, bias: 0 };
             let [n, i, o] = [rows as usize, inputs as usize, outputs as usize];
             let mut writes = parameters(o * i, optimizer);
@@ -66,9 +83,9 @@ fn rank_updates() -> Vec<RawCall> {
                 writes.push((Piece::real(dims.rank_update_scratch()), Write::Set));
             }
             calls.push(RawCall {
-                name: format!("{} {rows}x{inputs}x{outputs} {input_gradient}", optimizer.name()),
+                name: format!("{} {rows}x{inputs}x{outputs} {input_gradient}", named(optimizer)),
                 kind: Kind::LinearRankUpdate { dims, optimizer, input_gradient },
-                reads: vec![Piece::real(n * i), Piece::real(n * o), scalars()],
+                reads: [vec![Piece::real(n * i), Piece::real(n * o)], optimizer_state(optimizer)].concat(),
                 writes,
             });
         }
@@ -79,11 +96,11 @@ fn rank_updates() -> Vec<RawCall> {
 fn optimizer_steps() -> Vec<RawCall> {
     let mut calls = Vec::new();
     for elements in [1_u32, 3, 129, 1024, 5003] {
-        for optimizer in [ADAM, RMS_PROP] {
+        for optimizer in [ADAM, RMS_PROP, ADAM_BF16, RMS_PROP_BF16] {
             calls.push(RawCall {
-                name: format!("{} {elements}", optimizer.name()),
+                name: format!("{} {elements}", named(optimizer)),
                 kind: Kind::OptimizerStep { elements, optimizer },
-                reads: vec![Piece::real(elements as usize), scalars()],
+                reads: [vec![Piece::real(elements as usize)], optimizer_state(optimizer)].concat(),
                 writes: parameters(elements as usize, optimizer),
             });
         }

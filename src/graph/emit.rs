@@ -1,7 +1,7 @@
 //! Where the rules of ops put their calls: values forward, gradients in reverse, with set-or-add decided here.
 
 use super::{Graph, Intervals, Node, Source, TensorId};
-use crate::call::{BufferId, Call, Dtype, Kind, Optimizer, Place, Region, Write};
+use crate::call::{BufferId, Call, Dtype, Kind, Moments, Optimizer, Place, Region, Write};
 use crate::{Error, Result};
 
 /// A workspace buffer, before it has a place.
@@ -112,6 +112,14 @@ impl<'g, 's> Emit<'g, 's> {
     /// The step scalars of the store.
     pub fn scalars(&self) -> Region {
         self.graph.store.scalars()
+    }
+
+    /// What an optimiser reads besides gradients: step scalars, and step words when it rounds its moments at random.
+    pub fn optimizer_state(&self, optimizer: Optimizer) -> Vec<Region> {
+        match optimizer.moments() {
+            Moments::Fp32 => vec![self.scalars()],
+            Moments::Bf16 => vec![self.scalars(), self.words()],
+        }
     }
 
     // ---- reverse ---------------------------------------------------------------------------------------------------

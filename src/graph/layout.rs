@@ -31,6 +31,7 @@ impl Layout {
             Dtype::Real => self.real_bytes,
             Dtype::F64 => 8,
             Dtype::U32 => 4,
+            Dtype::Bf16 => 2,
             Dtype::U8 => 1,
         }
     }

@@ -1,7 +1,7 @@
 //! The persistent region: parameters, their gradients and moments, data sets, step words. All plans share one store.
 
 use super::{Layout, Shape, Slot, layout::aligned};
-use crate::call::{BufferId, Dtype, Place, Region, metric, scalar, word};
+use crate::call::{BufferId, Dtype, Optimizer, Place, Region, metric, scalar, word};
 use crate::{Error, Result};
 
 /// Parameters of at least this many elements stand in a group of their own, so that the small ones form one
@@ -195,8 +195,20 @@ impl Store {
         buffer(if parameter.large { Fixed::LargeGradients } else { Fixed::Gradients })
     }
 
-    /// The regions that hold `count` moments of a range of weights: first and second for 2, second alone for 1.
-    pub fn moments(&mut self, weights: Region, count: usize) -> Vec<Region> {
+    /// The regions that hold an optimiser's moments of a range of weights: first and second for 2, second alone for 1.
+    ///
+    /// # Errors
+    /// When a plan over this store has moments of another type.
+    pub fn moments(&mut self, weights: Region, optimizer: Optimizer) -> Result<Vec<Region>> {
+        let (count, dtype) = (optimizer.moment_count(), optimizer.moments().dtype());
+        let all = [Fixed::FirstMoments, Fixed::LargeFirstMoments, Fixed::SecondMoments, Fixed::LargeSecondMoments];
+        let found = self.slots[all[0] as usize].1;
+        if self.moments > 0 && found != dtype {
+            return Err(Error::input(format!(
+                "moments of this store are {found:?}, but were asked for again as {dtype:?}"
+            )));
+        }
+        all.iter().for_each(|&group| self.slots[group as usize].1 = dtype);
         self.moments = self.moments.max(count);
         let large = weights.buffer == buffer(Fixed::LargeWeights);
         let groups = if large {
@@ -204,7 +216,7 @@ impl Store {
         } else {
             [Fixed::FirstMoments, Fixed::SecondMoments]
         };
-        groups[2 - count..].iter().map(|&group| Region { buffer: buffer(group), ..weights }).collect()
+        Ok(groups[2 - count..].iter().map(|&group| Region { buffer: buffer(group), ..weights }).collect())
     }
 
     /// True for buffers of gradients: each step writes them before it reads them.

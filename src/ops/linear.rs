@@ -2,7 +2,7 @@
 
 use super::{axes, mismatch};
 use crate::Result;
-use crate::call::{BiasDims, Dtype, Kind, LinearDims, LinearGroup, Region, Unary, Write};
+use crate::call::{BiasDims, Dtype, Kind, LinearDims, LinearGroup, Moments, Optimizer, Region, Unary, Write};
 use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
 
 /// x [S or 1, N, I], w [S, O, I], optional b [S, O] -> y [S, N, O].
@@ -41,13 +41,16 @@ pub(super) fn forward(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) {
 }
 
 /// dx = dz w, dw = dz^T x, db = sum_n dz with dz = dy f'(y).
-pub(super) fn backward(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) {
+///
+/// # Errors
+/// When the store has moments of another type.
+pub(super) fn backward(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) -> Result<()> {
     if e.grouping() && fits_one_call(e, node, d) {
         all_gradients(e, node, d, f);
-        return;
+        return Ok(());
     }
     let (x, w) = (node.inputs[0], node.inputs[1]);
-    let Some(dz) = activation_gradient(e, node, f) else { return };
+    let Some(dz) = activation_gradient(e, node, f) else { return Ok(()) };
     if let Some(&b) = node.inputs.get(2)
         && e.wants(b)
     {
@@ -60,8 +63,7 @@ pub(super) fn backward(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) {
         && d.samples == 1
         && let Some(optimizer) = e.rank_update(w, d.rows)
     {
-        rank_update(e, node, d, optimizer, dz);
-        return;
+        return rank_update(e, node, d, optimizer, dz);
     }
     if e.wants(w) {
         let dw = e.gradient_target(w);
@@ -71,6 +73,7 @@ pub(super) fn backward(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) {
         let dx = e.gradient_target(x);
         e.call(Kind::LinearGradInput(*d), &[dz, w_value], &[dx]);
     }
+    Ok(())
 }
 
 /// True for small maps whose weight is trained and whose gradients stand apart from each other.
@@ -111,11 +114,11 @@ fn all_gradients(e: &mut Emit, node: &Node, d: &LinearDims, f: Unary) {
 }
 
 /// One pass over (w, m, v) that forms dw = dz^T x in registers, applies the optimiser and accumulates dx from the old w.
-fn rank_update(e: &mut Emit, node: &Node, d: &LinearDims, optimizer: crate::call::Optimizer, dz: Region) {
+fn rank_update(e: &mut Emit, node: &Node, d: &LinearDims, optimizer: Optimizer, dz: Region) -> Result<()> {
     let (x, w) = (node.inputs[0], node.inputs[1]);
-    let (x_value, w_value, scalars) = (e.value(x), e.value(w), e.scalars());
+    let (x_value, w_value) = (e.value(x), e.value(w));
     let mut writes = vec![(w_value, Write::Update)];
-    let moments = e.graph.store.moments(w_value, optimizer.moments());
+    let moments = e.graph.store.moments(w_value, optimizer)?;
     writes.extend(moments.into_iter().map(|moment| (moment, Write::Update)));
     let input_gradient = e.wants(x);
     if input_gradient {
@@ -123,15 +126,18 @@ fn rank_update(e: &mut Emit, node: &Node, d: &LinearDims, optimizer: crate::call
         writes.push((e.scratch(&format!("partials.{}", node.name), Dtype::Real, d.rank_update_scratch()), Write::Set));
     }
     let note = format!(
-        "{}: weight gradient of rank {} + {} update{} in one pass; dw of {} elements is never stored",
+        "{}: weight gradient of rank {} + {} update{}{} in one pass; dw of {} elements is never stored",
         node.name,
         d.rows,
         optimizer.name(),
+        if optimizer.moments() == Moments::Bf16 { " of bf16 moments" } else { "" },
         if input_gradient { " + input gradient" } else { "" },
         w_value.elements()
     );
     e.notes.push(note);
-    e.call(Kind::LinearRankUpdate { dims: *d, optimizer, input_gradient }, &[x_value, dz, scalars], &writes);
+    let reads = [&[x_value, dz], &e.optimizer_state(optimizer)[..]].concat();
+    e.call(Kind::LinearRankUpdate { dims: *d, optimizer, input_gradient }, &reads, &writes);
+    Ok(())
 }
 
 /// The gradient before the activation: dy itself for the identity, else dy f'(y) in scratch.

@@ -56,7 +56,7 @@ pub fn forward(e: &mut Emit, node: &Node) {
 /// When a gradient is asked for through an op that has none.
 pub fn backward(e: &mut Emit, node: &Node) -> Result<()> {
     match &node.op {
-        Op::Linear(d, f) => linear::backward(e, node, d, *f),
+        Op::Linear(d, f) => linear::backward(e, node, d, *f)?,
         Op::Conv2d(d, f) => conv2d::backward(e, node, d, *f),
         Op::Conv2dPool(d) => conv2d_pool::backward(e, node, d),
         Op::Bias(d) => bias::backward(e, node, d),

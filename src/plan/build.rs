@@ -157,10 +157,10 @@ fn update(e: &mut Emit, optimizer: Optimizer, clip: Option<f32>) -> Result<()> {
             e.call(Kind::ClipByValue { elements, bound }, &[], &[(gradient, Write::Update)]);
         }
         let mut writes = vec![(weights, Write::Update)];
-        let moments = e.graph.store.moments(weights, optimizer.moments());
+        let moments = e.graph.store.moments(weights, optimizer)?;
         writes.extend(moments.into_iter().map(|moment| (moment, Write::Update)));
-        let scalars = e.scalars();
-        e.call(Kind::OptimizerStep { elements, optimizer }, &[gradient, scalars], &writes);
+        let reads = [&[gradient], &e.optimizer_state(optimizer)[..]].concat();
+        e.call(Kind::OptimizerStep { elements, optimizer }, &reads, &writes);
     }
     Ok(())
 }

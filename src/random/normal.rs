@@ -4,7 +4,7 @@
 use super::{Stream, philox4x32_10};
 
 /// Counters of a block; four elements each.
-const LANES: usize = 64;
+pub(super) const LANES: usize = 64;
 
 /// (ln(1 + f) - f + f^2 / 2) / f^3 for 1 + f in [sqrt(1/2), sqrt(2)], lowest power first.
 const LOG: [f32; 9] = [
@@ -57,7 +57,7 @@ fn fill_blocks<const FUSED: bool>(stream: &Stream, block: u32, out: &mut [f32]) 
 
 /// The four words of `counters` counters from `block` on, one array a lane.
 #[inline(always)]
-fn random_words(stream: &Stream, block: u32, counters: usize, bits: &mut [[u32; LANES]; 4]) {
+pub(super) fn random_words(stream: &Stream, block: u32, counters: usize, bits: &mut [[u32; LANES]; 4]) {
     let [b0, b1, b2, b3] = bits;
     let words = b0[..counters].iter_mut().zip(&mut b1[..counters]).zip(&mut b2[..counters]).zip(&mut b3[..counters]);
     for (i, (((w0, w1), w2), w3)) in words.enumerate() {
@@ -76,15 +76,16 @@ fn box_muller<const FUSED: bool>(b0: &[u32], b1: &[u32], n0: &mut [f32], n1: &mu
     }
 }
 
+/// The elements of the counters in their order: lane 0 to 3 of each.
 #[inline(always)]
-fn interleave(normals: &[[f32; LANES]; 4], out: &mut [f32]) {
-    let [n0, n1, n2, n3] = normals;
+pub(super) fn interleave<T: Copy>(lanes: &[[T; LANES]; 4], out: &mut [T]) {
+    let [n0, n1, n2, n3] = lanes;
     let (quads, tail) = out.as_chunks_mut::<4>();
     for ((((quad, n0), n1), n2), n3) in quads.iter_mut().zip(n0).zip(n1).zip(n2).zip(n3) {
         *quad = [*n0, *n1, *n2, *n3];
     }
     let last = quads.len();
-    for (out, n) in tail.iter_mut().zip(normals) {
+    for (out, n) in tail.iter_mut().zip(lanes) {
         *out = n[last];
     }
 }

@@ -3,7 +3,7 @@
 //! Written to a temporary file, flushed to disk, then renamed: a crash leaves the former checkpoint whole.
 
 use crate::backend::Backend;
-use crate::call::{Optimizer, Region};
+use crate::call::{Moments, Optimizer, Region};
 use crate::graph::{Parameter, Store};
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, View};
@@ -63,7 +63,7 @@ pub fn save(
         Error::run(format!("{}: checkpoint not {what}: {error}; the former one, if any, is kept", path.display()))
     };
     let mut store_copy = store.clone();
-    let tensors = tensors(&mut store_copy, optimizer, content);
+    let tensors = tensors(&mut store_copy, optimizer, content)?;
     let failure = RefCell::new(None);
     let mut views = Vec::with_capacity(tensors.len());
     for (name, dtype, shape, region) in &tensors {
@@ -100,7 +100,7 @@ pub fn load(
     let progress = progress.ok_or_else(|| malformed("it has no progress".into()))?;
     let progress: Progress = serde_json::from_str(progress).map_err(|error| malformed(error.to_string()))?;
     let (mut store_copy, mut bytes) = (store.clone(), Vec::new());
-    for (name, dtype, shape, region) in tensors(&mut store_copy, optimizer, content) {
+    for (name, dtype, shape, region) in tensors(&mut store_copy, optimizer, content)? {
         let info = header.info(&name).ok_or_else(|| malformed(format!("tensor {name} is missing")))?;
         if info.dtype != dtype || info.shape != shape {
             return Err(malformed(format!(
@@ -171,22 +171,29 @@ fn header(file: &mut BufReader<File>) -> std::result::Result<(u64, safetensors::
     Ok((8 + len, metadata))
 }
 
-/// Name, type, shape and region of every tensor of a checkpoint.
-fn tensors(store: &mut Store, optimizer: Optimizer, content: Content) -> Vec<(String, Dtype, Vec<usize>, Region)> {
+/// Name, type, shape and region of a tensor.
+type Tensor = (String, Dtype, Vec<usize>, Region);
+
+/// Every tensor of a checkpoint.
+fn tensors(store: &mut Store, optimizer: Optimizer, content: Content) -> Result<Vec<Tensor>> {
     let parameters: Vec<Parameter> = store.parameters().to_vec();
     let mut tensors: Vec<_> =
         parameters.iter().map(|p| (p.name.clone(), Dtype::F32, p.shape.sizes(), p.region)).collect();
     if content == Content::Weights {
-        return tensors;
+        return Ok(tensors);
     }
+    let dtype = match optimizer.moments() {
+        Moments::Fp32 => Dtype::F32,
+        Moments::Bf16 => Dtype::BF16,
+    };
     for parameter in &parameters {
-        for (index, region) in store.moments(parameter.region, optimizer.moments()).into_iter().enumerate() {
+        for (index, region) in store.moments(parameter.region, optimizer)?.into_iter().enumerate() {
             let name = format!("moment.{}/{}", index + 1, parameter.name);
-            tensors.push((name, Dtype::F32, parameter.shape.sizes(), region));
+            tensors.push((name, dtype, parameter.shape.sizes(), region));
         }
     }
     let (words, metrics) = (store.words(), store.metrics());
     tensors.push(("step words".into(), Dtype::U32, vec![words.len], words));
     tensors.push(("metrics".into(), Dtype::F64, vec![metrics.len], metrics));
-    tensors
+    Ok(tensors)
 }

@@ -1,7 +1,7 @@
 //! A run's settings, complete: options over a preset, checked.
 
 use super::options::{Anneal, DecayKind, MethodKind, ModelKind, OptimizerKind, Options, Preset};
-use crate::call::{Optimizer, Schedule};
+use crate::call::{Moments, Optimizer, Schedule};
 use crate::data::ImageSet;
 use crate::method::{Bbh, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
 use crate::model::{LeNet, Mlp, Model};
@@ -29,6 +29,8 @@ pub struct Config {
     pub hidden_units: Vec<usize>,
     pub init: InitKind,
     pub optimizer: OptimizerKind,
+    #[serde(default)]
+    pub moments: Moments,
     pub lr: f32,
     pub warmup: u32,
     pub decay: DecayKind,
@@ -91,6 +93,7 @@ impl Config {
                 true => OptimizerKind::Rmsprop,
                 false => OptimizerKind::Adam,
             }),
+            moments: options.moments.unwrap_or_default(),
             lr: options.lr.unwrap_or(default_rate(paper, method, generator)),
             warmup: options.warmup.unwrap_or(if paper { 0 } else { 100 }),
             decay: options.decay.unwrap_or(if paper { DecayKind::Constant } else { DecayKind::Cosine }),
@@ -196,9 +199,10 @@ impl Config {
 
     /// The optimiser; constants as in the authors' code (METHODS: Adam 0.9, 0.999, 1e-5; RMSProp 0.9, 1e-5).
     pub fn optimizer(&self) -> Optimizer {
+        let moments = self.moments;
         match self.optimizer {
-            OptimizerKind::Adam => Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5 },
-            OptimizerKind::Rmsprop => Optimizer::RmsProp { decay: 0.9, epsilon: 1e-5 },
+            OptimizerKind::Adam => Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, moments },
+            OptimizerKind::Rmsprop => Optimizer::RmsProp { decay: 0.9, epsilon: 1e-5, moments },
         }
     }
 

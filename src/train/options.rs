@@ -1,5 +1,6 @@
 //! What a user may say about a run, on the command line or in a TOML file: the same names, every one optional.
 
+use crate::call::Moments;
 use crate::method::{GeneratorKind, InitKind, KlKind, NoiseKind};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -123,6 +124,9 @@ pub struct Options {
     /// Default: adam (paper, bbh: rmsprop).
     #[arg(long, value_enum)]
     pub optimizer: Option<OptimizerKind>,
+    /// How the optimiser's moments are stored: bf16, rounded at random, takes half the memory. Default: fp32.
+    #[arg(long, value_enum)]
+    pub moments: Option<Moments>,
     /// Learning rate. Default: 2e-3, for sliced and layer-wise generators 1e-3 (paper: bbh 1e-4, map 1e-3).
     #[arg(long)]
     pub lr: Option<f32>,
@@ -198,6 +202,7 @@ impl Options {
             hidden_units: self.hidden_units.or(other.hidden_units),
             init: self.init.or(other.init),
             optimizer: self.optimizer.or(other.optimizer),
+            moments: self.moments.or(other.moments),
             lr: self.lr.or(other.lr),
             warmup: self.warmup.or(other.warmup),
             decay: self.decay.or(other.decay),

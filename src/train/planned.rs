@@ -122,7 +122,7 @@ impl Planned {
         };
         match machine::available_memory() {
             Some(available) if available < needed => Err(Error::run(format!(
-                "this run needs {} of memory and {} are available; choose --generator sliced or shared, a smaller --batch, or --optimizer rmsprop",
+                "this run needs {} of memory and {} are available; choose --generator sliced or shared, a smaller --batch, --moments bf16, or --optimizer rmsprop",
                 bytes(needed),
                 bytes(available)
             ))),

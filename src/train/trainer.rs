@@ -250,11 +250,9 @@ impl Trainer {
     /// # Errors
     /// When the device fails.
     pub fn restart(&mut self) -> Result<()> {
-        let zeroed: Vec<_> = self.planned.store.saved_buffers();
-        for region in zeroed {
-            if self.planned.store.dtype(region.buffer) == Dtype::Real {
-                self.device.write(region, &vec![0f32; region.len])?;
-            }
+        let layout = self.planned.store.layout(size_of::<f32>());
+        for region in self.planned.store.saved_buffers() {
+            self.device.write_bytes(region, &vec![0; layout.bytes_of(&region).len()])?;
         }
         initialise(&self.planned.store, self.device.as_mut(), self.planned.config.seed)?;
         self.progress = Progress::default();

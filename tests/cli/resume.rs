@@ -1,7 +1,7 @@
 //! A run that was stopped, killed or interrupted ends with the bits of one that never stopped.
 
 use crate::common::{SMALL, bbh, metrics, tensors, write_set};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -53,15 +53,19 @@ fn killed_at_random_moments() {
     assert_equal_runs(&whole, &killed);
 }
 
+/// A run that is interrupted after two epochs and resumed, beside one that is not; returns the folder of the former.
 #[cfg(unix)]
-#[test]
-fn interrupted_within_an_epoch() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("set");
+fn interrupted(dir: &Path, more: &[&str]) -> PathBuf {
+    let data = dir.join("set");
     write_set(&data, 4000, 40);
-    let (whole, stopped) = (dir.path().join("whole"), dir.path().join("stopped"));
-    bbh(&arguments(data.to_str().unwrap(), whole.to_str().unwrap())).assert().success();
-    let child = spawn(&arguments(data.to_str().unwrap(), stopped.to_str().unwrap()));
+    let (whole, stopped) = (dir.join("whole"), dir.join("stopped"));
+    let all = |out: &str| -> Vec<String> {
+        arguments(data.to_str().unwrap(), out).iter().chain(more).map(ToString::to_string).collect()
+    };
+    let whole_args = all(whole.to_str().unwrap());
+    bbh(&whole_args.iter().map(String::as_str).collect::<Vec<_>>()).assert().success();
+    let stopped_args = all(stopped.to_str().unwrap());
+    let child = spawn(&stopped_args.iter().map(String::as_str).collect::<Vec<_>>());
     while std::fs::read_to_string(stopped.join("metrics.jsonl")).map_or(0, |text| text.lines().count()) < 2 {
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -73,6 +77,46 @@ fn interrupted_within_an_epoch() {
     assert!(message.contains("--resume"), "{message}");
     bbh(&["train", "--resume", stopped.to_str().unwrap(), "--quiet"]).assert().success();
     assert_equal_runs(&whole, &stopped);
+    stopped
+}
+
+#[cfg(unix)]
+#[test]
+fn interrupted_within_an_epoch() {
+    interrupted(tempfile::tempdir().unwrap().path(), &[]);
+}
+
+#[cfg(unix)]
+#[test]
+fn interrupted_with_bf16_moments() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = interrupted(dir.path(), &["--moments", "bf16"]);
+    let config: toml::Value = toml::from_str(&std::fs::read_to_string(run.join("config.toml")).unwrap()).unwrap();
+    assert_eq!(config["moments"].as_str(), Some("bf16"));
+    let bytes = std::fs::read(run.join("checkpoint.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut moments = 0;
+    for (name, tensor) in file.tensors() {
+        let moment = name.starts_with("moment.");
+        let expected = if moment { safetensors::Dtype::BF16 } else { safetensors::Dtype::F32 };
+        moments += usize::from(moment && tensor.data().iter().any(|&byte| byte != 0));
+        assert!(tensor.dtype() == expected || ["step words", "metrics"].contains(&name.as_str()), "{name}");
+    }
+    assert!(moments > 0, "all moments are zero");
+}
+
+/// Runs from before there was a choice go on as they began.
+#[test]
+fn a_configuration_without_moments_means_fp32() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("set");
+    write_set(&data, 100, 20);
+    let run = dir.path().join("run");
+    bbh(&arguments(data.to_str().unwrap(), run.to_str().unwrap())).assert().success();
+    let config = std::fs::read_to_string(run.join("config.toml")).unwrap();
+    assert!(config.contains("moments = \"fp32\"\n"), "{config}");
+    std::fs::write(run.join("config.toml"), config.replace("moments = \"fp32\"\n", "")).unwrap();
+    bbh(&["train", "--resume", run.to_str().unwrap(), "--quiet"]).assert().success();
 }
 
 #[test]

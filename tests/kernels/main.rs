@@ -7,4 +7,5 @@ mod dims;
 mod mutation;
 mod parity;
 mod planted;
+mod rounding;
 mod training;

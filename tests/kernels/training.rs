@@ -2,6 +2,7 @@
 
 use bbh::backend::Target;
 use bbh::backend::cuda::Math;
+use bbh::call::Moments;
 use bbh::data::{self, SyntheticConfig};
 use bbh::method::{GeneratorKind, KlKind};
 use bbh::train::config::Config;
@@ -77,9 +78,13 @@ fn every_generator_follows_the_cpu() {
 }
 
 #[test]
-fn the_other_divergence_mixtures_clipping_and_rmsprop_follow_the_cpu() {
+fn the_other_divergence_mixtures_clipping_rmsprop_and_bf16_moments_follow_the_cpu() {
     let per_weight = options(MethodKind::Bbh, GeneratorKind::Sliced, KlKind::PerWeight);
     follows("per weight, mixture", Options { mc: Some(true), ..per_weight });
     let map = options(MethodKind::Map, GeneratorKind::Shared, KlKind::None);
+    follows(
+        "bf16 moments",
+        Options { moments: Some(Moments::Bf16), ..options(MethodKind::Bbh, GeneratorKind::Shared, KlKind::Full) },
+    );
     follows("map, clipped", Options { clip: Some(0.01), optimizer: Some(OptimizerKind::Rmsprop), ..map });
 }

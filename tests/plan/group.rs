@@ -22,7 +22,7 @@ fn after_three_steps(case: &Case, no_grouping: bool) -> (Vec<u32>, Vec<Call>) {
     let mut regions = Vec::new();
     for parameter in store.parameters().to_vec() {
         regions.push(parameter.region);
-        regions.extend(store.moments(parameter.region, ADAM.moments()));
+        regions.extend(store.moments(parameter.region, ADAM).unwrap());
     }
     let mut device = Cpu::<f32>::new(&store, &[&plan]).unwrap();
     for (index, parameter) in store.parameters().iter().enumerate() {

@@ -5,17 +5,18 @@ mod fusion;
 mod group;
 mod launches;
 mod memory;
+mod moments;
 mod rules;
 mod verify;
 
 use bbh::Result;
-use bbh::call::Optimizer;
+use bbh::call::{Moments, Optimizer};
 use bbh::graph::{Graph, Init, Shape, Store, TensorId};
 use bbh::ops::elementwise::{half_squared_norm, relu};
 use bbh::ops::linear::linear;
 use bbh::plan::{Plan, Request};
 
-const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5 };
+const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, moments: Moments::Fp32 };
 
 fn parameter(g: &mut Graph, name: &str, axes: &[(char, usize)]) -> TensorId {
     g.parameter(name, Shape::new(axes), Init::Uniform(1.0)).unwrap()

@@ -232,6 +232,11 @@ impl<'a, T: Real> Io<'a, T> {
         self.strided_mut::<E>(i).flat()
     }
 
+    /// Written region `i`.
+    pub fn written(&self, i: usize) -> &'a Region {
+        &self.call.writes[i].0
+    }
+
     /// Number of regions read.
     pub fn reads(&self) -> usize {
         self.call.reads.len()

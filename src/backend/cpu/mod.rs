@@ -18,6 +18,7 @@ mod linear;
 mod linear_group;
 mod matmul;
 mod memory;
+mod moments;
 mod noise;
 mod optim;
 mod pairwise;

@@ -6,7 +6,8 @@
 use super::lanes::{Vectorised, multiply_add, vectorised};
 use super::matmul::{SMALL, prefetch};
 use super::memory::with_scratch;
-use super::update_rule::{Adam, RmsProp};
+use super::moments::{Bf16, Format, Plain};
+use super::update_rule::{Adam, RmsProp, Rule, halves};
 use super::{Io, Real};
 use crate::call::*;
 
@@ -19,24 +20,39 @@ const AHEAD: usize = 512;
 /// Rows of x that one loop combines.
 const TERMS: usize = 5;
 
-/// x [1, N, I], dy [1, N, O], scalars -> w, m (Adam), v; then, if `input_gradient`, dx [1, N, I] and scratch
+/// x [1, N, I], dy [1, N, O], scalars, words if the moments are bf16 -> w, m (Adam), v; then, if `input_gradient`,
+/// dx [1, N, I] and scratch
 pub fn rank_update<T: Real>(io: &Io<T>, d: &LinearDims, optimizer: Optimizer, input_gradient: bool) {
-    let moments = optimizer.moments();
+    match optimizer.moments() {
+        Moments::Fp32 => with_format(io, d, optimizer, input_gradient, &Plain),
+        Moments::Bf16 => with_format(io, d, optimizer, input_gradient, &Bf16::of_call(io, 3)),
+    }
+}
+
+fn with_format<T: Real, F: Format<T>>(
+    io: &Io<T>,
+    d: &LinearDims,
+    optimizer: Optimizer,
+    input_gradient: bool,
+    format: &F,
+) {
+    let count = optimizer.moment_count();
     let gradient = input_gradient.then(|| Gradient {
-        dx: io.write(moments + 1),
-        add: io.adds(moments + 1),
-        partial: io.write(moments + 2),
+        dx: io.write(count + 1),
+        add: io.adds(count + 1),
+        partial: io.write(count + 2),
     });
     let data = Data { d: *d, x: io.read(0), dy: io.read(1) };
-    let m = if moments == 2 { io.write(1) } else { &mut [] };
-    data.apply(optimizer, io.read(2), State { w: io.write(0), m, v: io.write(moments) }, gradient);
+    let m = if count == 2 { io.write_as(1) } else { &mut [] };
+    data.apply(optimizer, io.read(2), State { w: io.write(0), m, v: io.write_as(count), format }, gradient);
 }
 
 /// A weight [O, I] with its moments; m is empty for RMSProp.
-struct State<'a, T> {
+struct State<'a, T, F: Format<T>> {
     w: &'a mut [T],
-    m: &'a mut [T],
-    v: &'a mut [T],
+    m: &'a mut [F::Element],
+    v: &'a mut [F::Element],
+    format: &'a F,
 }
 
 /// Where the gradient of x goes: dx [N, I], and the sums of each block of rows of w, [blocks, N, I].
@@ -44,31 +60,6 @@ struct Gradient<'a, T> {
     dx: &'a mut [T],
     add: bool,
     partial: &'a mut [T],
-}
-
-/// An optimiser with M moments for each parameter.
-trait Rule<T, const M: usize>: Sync {
-    /// One step on the parameters w, whose moments stand from `first` on.
-    fn step_all(&self, w: &mut [T], moments: &mut [&mut [T]; M], first: usize, g: &[T]);
-}
-
-impl<T: Real> Rule<T, 2> for Adam<T> {
-    #[inline(always)]
-    fn step_all(&self, w: &mut [T], [m, v]: &mut [&mut [T]; 2], first: usize, g: &[T]) {
-        let (m, v) = (&mut m[first..], &mut v[first..]);
-        for (((w, m), v), g) in w.iter_mut().zip(m).zip(v).zip(g) {
-            self.step(w, m, v, *g);
-        }
-    }
-}
-
-impl<T: Real> Rule<T, 1> for RmsProp<T> {
-    #[inline(always)]
-    fn step_all(&self, w: &mut [T], [v]: &mut [&mut [T]; 1], first: usize, g: &[T]) {
-        for ((w, v), g) in w.iter_mut().zip(&mut v[first..]).zip(g) {
-            self.step(w, v, *g);
-        }
-    }
 }
 
 /// What all blocks read.
@@ -80,36 +71,42 @@ struct Data<'a, T> {
 }
 
 /// Rows of w from `first`, with their moments, and their part of the gradient of x (empty when it is not wanted).
-struct Rows<'a, T, const M: usize> {
+struct Rows<'a, T, F: Format<T>, const M: usize> {
     first: usize,
     w: &'a mut [T],
-    moments: [&'a mut [T]; M],
+    moments: [&'a mut [F::Element]; M],
+    format: &'a F,
     partial: &'a mut [T],
 }
 
 impl<T: Real> Data<'_, T> {
     /// One step of the optimiser.
-    fn apply(self, optimizer: Optimizer, scalars: &[T], state: State<T>, gradient: Option<Gradient<T>>) {
-        let State { w, m, v } = state;
+    fn apply<F: Format<T>>(
+        self,
+        optimizer: Optimizer,
+        scalars: &[T],
+        state: State<T, F>,
+        gradient: Option<Gradient<T>>,
+    ) {
+        let State { w, m, v, format } = state;
         if let Some(rule) = Adam::new(optimizer, scalars) {
-            self.update(w, [m, v], gradient, &rule);
+            self.update(Rows { first: 0, w, moments: [m, v], format, partial: &mut [] }, gradient, &rule);
         } else if let Some(rule) = RmsProp::new(optimizer, scalars) {
-            self.update(w, [v], gradient, &rule);
+            self.update(Rows { first: 0, w, moments: [v], format, partial: &mut [] }, gradient, &rule);
         }
     }
 
     /// One step on every element of w [O, I].
-    fn update<const M: usize>(
+    fn update<F: Format<T>, const M: usize>(
         self,
-        w: &mut [T],
-        moments: [&mut [T]; M],
+        rows: Rows<T, F, M>,
         gradient: Option<Gradient<T>>,
         rule: &impl Rule<T, M>,
     ) {
         let Some(Gradient { dx, add, partial }) = gradient else {
-            return self.split(Rows { first: 0, w, moments, partial: &mut [] }, rule);
+            return self.split(rows, rule);
         };
-        self.split(Rows { first: 0, w, moments, partial: &mut *partial }, rule);
+        self.split(Rows { partial: &mut *partial, ..rows }, rule);
         if !add {
             dx.fill(T::ZERO);
         }
@@ -119,7 +116,7 @@ impl<T: Real> Data<'_, T> {
     }
 
     /// Halves the rows until one block is left, which this thread computes; halves run in parallel when they are worth it.
-    fn split<const M: usize>(self, rows: Rows<T, M>, rule: &impl Rule<T, M>) {
+    fn split<F: Format<T>, const M: usize>(self, rows: Rows<T, F, M>, rule: &impl Rule<T, M>) {
         let (inputs, block) = (self.d.inputs as usize, self.d.rank_update_rows());
         let len = rows.w.len();
         let blocks = (len / inputs).div_ceil(block);
@@ -130,8 +127,9 @@ impl<T: Real> Data<'_, T> {
         let (w0, w1) = rows.w.split_at_mut(half * block * inputs);
         let (m0, m1) = halves(rows.moments, half * block * inputs);
         let (p0, p1) = rows.partial.split_at_mut((half * sums).min(rows.partial.len()));
-        let low = Rows { first: rows.first, w: w0, moments: m0, partial: p0 };
-        let high = Rows { first: rows.first + half * block, w: w1, moments: m1, partial: p1 };
+        let format = rows.format;
+        let low = Rows { first: rows.first, w: w0, moments: m0, format, partial: p0 };
+        let high = Rows { first: rows.first + half * block, w: w1, moments: m1, format, partial: p1 };
         if len * (self.d.rows as usize + 1) > SMALL {
             rayon::join(|| self.split(low, rule), || self.split(high, rule));
         } else {
@@ -142,7 +140,7 @@ impl<T: Real> Data<'_, T> {
 
     /// One block, with x and the sums of dx regrouped so that one group of columns of all N rows stands together:
     /// [ceil(I / GROUP), N, GROUP].
-    fn block<const M: usize>(self, rows: Rows<T, M>, rule: &impl Rule<T, M>) {
+    fn block<F: Format<T>, const M: usize>(self, rows: Rows<T, F, M>, rule: &impl Rule<T, M>) {
         let (n, inputs) = (self.d.rows as usize, self.d.inputs as usize);
         let groups = inputs.div_ceil(GROUP);
         with_scratch::<T, _>(2 * groups * n * GROUP, |scratch| {
@@ -153,8 +151,9 @@ impl<T: Real> Data<'_, T> {
                     x[group * n + i][..part.len()].copy_from_slice(part);
                 }
             }
-            let Rows { first, w, moments, partial } = rows;
-            vectorised(Pass { data: self, x, dx: &mut *dx, first, w, moments, sum: !partial.is_empty(), rule });
+            let Rows { first, w, moments, format, partial } = rows;
+            let sum = !partial.is_empty();
+            vectorised(Pass { data: self, x, dx: &mut *dx, first, w, moments, format, sum, rule });
             if partial.is_empty() {
                 return;
             }
@@ -167,27 +166,21 @@ impl<T: Real> Data<'_, T> {
     }
 }
 
-/// All slices cut at the same element.
-fn halves<T, const M: usize>(slices: [&mut [T]; M], middle: usize) -> ([&mut [T]; M], [&mut [T]; M]) {
-    let mut pairs = slices.map(|slice| slice.split_at_mut(middle));
-    let low = std::array::from_fn(|i| std::mem::take(&mut pairs[i].0));
-    (low, std::array::from_fn(|i| std::mem::take(&mut pairs[i].1)))
-}
-
 /// The pass over one block of rows.
-struct Pass<'a, T, F, const M: usize> {
+struct Pass<'a, T, U, F: Format<T>, const M: usize> {
     data: Data<'a, T>,
     x: &'a [[T; GROUP]],
     dx: &'a mut [[T; GROUP]],
     first: usize,
     w: &'a mut [T],
-    moments: [&'a mut [T]; M],
+    moments: [&'a mut [F::Element]; M],
+    format: &'a F,
     /// Whether dx is wanted.
     sum: bool,
-    rule: &'a F,
+    rule: &'a U,
 }
 
-impl<T: Real, F: Rule<T, M>, const M: usize> Vectorised for Pass<'_, T, F, M> {
+impl<T: Real, U: Rule<T, M>, F: Format<T>, const M: usize> Vectorised for Pass<'_, T, U, F, M> {
     type Output = ();
 
     #[inline(always)]
@@ -203,7 +196,7 @@ impl<T: Real, F: Rule<T, M>, const M: usize> Vectorised for Pass<'_, T, F, M> {
     }
 }
 
-impl<T: Real, F: Rule<T, M>, const M: usize> Pass<'_, T, F, M> {
+impl<T: Real, U: Rule<T, M>, F: Format<T>, const M: usize> Pass<'_, T, U, F, M> {
     /// Rows o .. o + R of the block.
     #[inline(always)]
     fn rows<const FMA: bool, const R: usize>(&mut self, o: usize) {
@@ -228,7 +221,9 @@ impl<T: Real, F: Rule<T, M>, const M: usize> Pass<'_, T, F, M> {
                     self.moments.iter().for_each(|moment| prefetch(moment, first + AHEAD + line));
                 }
                 let g = gradient::<T, FMA, R>(dy, x, r);
-                self.rule.step_all(&mut self.w[first..first + len], &mut self.moments, first, &g[..len]);
+                let moments = self.moments.each_mut().map(|moment| &mut moment[first..first + len]);
+                let w = &mut self.w[first..first + len];
+                self.format.step_all(self.rule, self.first * inputs + first, w, moments, &g[..len]);
             }
         }
     }

@@ -1,8 +1,9 @@
-use super::super::testing::{assert_close, numbers, same_for_any_threads, tolerance};
+use super::super::testing::{ROUNDING, assert_close, numbers, rounded, same_for_any_threads, tolerance};
 use super::*;
+use crate::random::from_bf16;
 
-const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-3 };
-const RMS_PROP: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-3 };
+const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-3, moments: Moments::Fp32 };
+const RMS_PROP: Optimizer = Optimizer::RmsProp { decay: 0.9, epsilon: 1e-3, moments: Moments::Fp32 };
 
 /// N, I, O; the last three have several blocks.
 const SHAPES: [(usize, usize, usize); 9] = [
@@ -53,12 +54,22 @@ impl<T: Real> Case<T> {
 
     fn run(&self, optimizer: Optimizer, dx: bool, add: bool) -> Values<T> {
         let mut s = self.before.clone();
-        let mut partial = vec![T::of(f64::NAN); self.d.rank_update_scratch()];
-        let gradient = dx.then_some(Gradient { dx: &mut s.dx, add, partial: &mut partial });
-        let data = Data { d: self.d, x: &self.x, dy: &self.dy };
-        let state = State { w: &mut s.w, m: &mut s.m, v: &mut s.v };
-        data.apply(optimizer, &self.scalars, state, gradient);
+        self.run_as(optimizer, add, (&mut s.w, dx.then_some(&mut s.dx)), (&mut s.m, &mut s.v), &Plain);
         s
+    }
+
+    fn run_as<F: Format<T>>(
+        &self,
+        optimizer: Optimizer,
+        add: bool,
+        (w, dx): (&mut [T], Option<&mut Vec<T>>),
+        (m, v): (&mut [F::Element], &mut [F::Element]),
+        format: &F,
+    ) {
+        let mut partial = vec![T::of(f64::NAN); self.d.rank_update_scratch()];
+        let gradient = dx.map(|dx| Gradient { dx, add, partial: &mut partial });
+        let data = Data { d: self.d, x: &self.x, dy: &self.dy };
+        data.apply(optimizer, &self.scalars, State { w, m, v, format }, gradient);
     }
 
     /// The update as it is written in the literature, in f64, with a stored gradient.
@@ -81,13 +92,13 @@ impl<T: Real> Case<T> {
                 }
             }
             match optimizer {
-                Optimizer::Adam { beta1, beta2, epsilon } => {
+                Optimizer::Adam { beta1, beta2, epsilon, .. } => {
                     let [beta1, beta2, epsilon] = [beta1, beta2, epsilon].map(f64::from);
                     s.m[at] = beta1 * s.m[at] + (1.0 - beta1) * g;
                     s.v[at] = beta2 * s.v[at] + (1.0 - beta2) * g.powi(2);
                     s.w[at] -= rate * (s.m[at] / c1) / ((s.v[at] / c2).sqrt() + epsilon);
                 }
-                Optimizer::RmsProp { decay, epsilon } => {
+                Optimizer::RmsProp { decay, epsilon, .. } => {
                     s.v[at] = f64::from(decay) * s.v[at] + (1.0 - f64::from(decay)) * g.powi(2);
                     s.w[at] -= rate * g / (s.v[at] + f64::from(epsilon)).sqrt();
                 }
@@ -123,4 +134,35 @@ fn check<T: Real>() {
 fn rank_update_is_the_optimiser_step_on_the_stored_gradient() {
     check::<f32>();
     check::<f64>();
+}
+
+/// Weights, input gradient and both moments after a step on moments that bf16 holds: the step's own, then rounded.
+fn check_bf16<T: Real>() {
+    for (shape, first) in SHAPES.into_iter().zip([0, 1, 2, 3, 16, 17, 4, 5, 6]) {
+        let mut case = Case::<T>::new(shape);
+        let (m, v) = (rounded(&case.before.m, 0, 0), rounded(&case.before.v, 0, 0));
+        let values = |bits: &[u16]| bits.iter().map(|&bits| T::of(from_bf16(bits).into())).collect();
+        (case.before.m, case.before.v) = (values(&m), values(&v));
+        for optimizer in [ADAM, RMS_PROP] {
+            let expected = case.run(optimizer, true, false);
+            let (w, dx, found_m, found_v) = same_for_any_threads(|| {
+                let (mut w, mut dx) = (case.before.w.clone(), case.before.dx.clone());
+                let (mut m, mut v) = (m.clone(), v.clone());
+                let format = Bf16::new(ROUNDING, first);
+                case.run_as(optimizer, false, (&mut w, Some(&mut dx)), (&mut m, &mut v), &format);
+                (w, dx, m, v)
+            });
+            let what = format!("{shape:?} {optimizer:?}");
+            assert!(w == expected.w && dx == expected.dx, "{what}: weights are updated with moments before rounding");
+            assert!(found_v == rounded(&expected.v, first, 16), "{what}: v");
+            let expected_m = if optimizer == ADAM { rounded(&expected.m, first, 0) } else { m.clone() };
+            assert!(found_m == expected_m, "{what}: m");
+        }
+    }
+}
+
+#[test]
+fn bf16_moments_are_those_of_the_same_step_rounded() {
+    check_bf16::<f32>();
+    check_bf16::<f64>();
 }

@@ -1,6 +1,7 @@
 //! What the unit tests of the kernels share.
 
 use super::Real;
+use crate::random::{Stream, round_at_random};
 
 /// Numbers in [-0.5, 0.5) that look random, the same for the same seed.
 pub fn numbers<T: Real>(len: usize, seed: u64) -> Vec<T> {
@@ -38,4 +39,14 @@ pub fn same_for_any_threads<R: PartialEq + std::fmt::Debug + Send>(work: impl Fn
     let one = run(1);
     assert!(one == run(2) && one == run(3), "results depend on the number of threads");
     one
+}
+
+/// The stream that rounds moments in tests.
+pub const ROUNDING: Stream = Stream { key: [1, 2], stream: 3, step: 4 };
+
+/// Moments that stand from place `first` of their buffer on, rounded with the halves of the words above bit `shift`.
+pub fn rounded<T: Real>(moments: &[T], first: usize, shift: u32) -> Vec<u16> {
+    let word = |place: usize| ROUNDING.bits((place / 4) as u32)[place % 4];
+    let round = |(place, value): (usize, &T)| round_at_random(value.f64() as f32, (word(place) >> shift) as u16);
+    (first..).zip(moments).map(round).collect()
 }

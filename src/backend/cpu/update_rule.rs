@@ -3,6 +3,37 @@
 use super::Real;
 use crate::call::{Optimizer, scalar};
 
+/// An optimiser with M moments for each parameter.
+pub trait Rule<T, const M: usize>: Sync {
+    /// One step on the parameters w with their moments and gradients, slices of one length.
+    fn step_all(&self, w: &mut [T], moments: [&mut [T]; M], g: &[T]);
+}
+
+impl<T: Real> Rule<T, 2> for Adam<T> {
+    #[inline(always)]
+    fn step_all(&self, w: &mut [T], [m, v]: [&mut [T]; 2], g: &[T]) {
+        for (((w, m), v), g) in w.iter_mut().zip(m).zip(v).zip(g) {
+            self.step(w, m, v, *g);
+        }
+    }
+}
+
+impl<T: Real> Rule<T, 1> for RmsProp<T> {
+    #[inline(always)]
+    fn step_all(&self, w: &mut [T], [v]: [&mut [T]; 1], g: &[T]) {
+        for ((w, v), g) in w.iter_mut().zip(v).zip(g) {
+            self.step(w, v, *g);
+        }
+    }
+}
+
+/// All slices cut at the same element.
+pub fn halves<T, const M: usize>(slices: [&mut [T]; M], middle: usize) -> ([&mut [T]; M], [&mut [T]; M]) {
+    let mut pairs = slices.map(|slice| slice.split_at_mut(middle));
+    let low = std::array::from_fn(|i| std::mem::take(&mut pairs[i].0));
+    (low, std::array::from_fn(|i| std::mem::take(&mut pairs[i].1)))
+}
+
 /// Adam (Kingma & Ba 2015, algorithm 1) with the values of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Adam<T> {
@@ -19,7 +50,7 @@ pub struct Adam<T> {
 impl<T: Real> Adam<T> {
     /// The rule of the current step; `None` when `optimizer` is not Adam. `scalars` as `call::scalar` indexes them.
     pub fn new(optimizer: Optimizer, scalars: &[T]) -> Option<Self> {
-        let Optimizer::Adam { beta1, beta2, epsilon } = optimizer else { return None };
+        let Optimizer::Adam { beta1, beta2, epsilon, .. } = optimizer else { return None };
         Some(Self {
             beta1: T::of(beta1.into()),
             beta2: T::of(beta2.into()),
@@ -54,7 +85,7 @@ pub struct RmsProp<T> {
 impl<T: Real> RmsProp<T> {
     /// The rule of the current step; `None` when `optimizer` is not RMSProp. `scalars` as `call::scalar` indexes them.
     pub fn new(optimizer: Optimizer, scalars: &[T]) -> Option<Self> {
-        let Optimizer::RmsProp { decay, epsilon } = optimizer else { return None };
+        let Optimizer::RmsProp { decay, epsilon, .. } = optimizer else { return None };
         let learning_rate = scalars[scalar::LEARNING_RATE];
         Some(Self { decay: T::of(decay.into()), epsilon: T::of(epsilon.into()), learning_rate })
     }

@@ -2,8 +2,8 @@
 
 use super::launch::Arguments;
 use super::lowering::Lowering;
-use super::optim::Constants;
-use crate::call::{LinearDims, Optimizer};
+use super::optim::with_state;
+use crate::call::{LinearDims, Moments, Optimizer};
 use bytemuck::{Pod, Zeroable};
 
 /// Threads of a block; as in kernels/rank_update.cu.
@@ -27,8 +27,11 @@ struct RankDims {
 }
 
 pub fn rank_update(l: &mut Lowering, dims: &LinearDims, optimizer: Optimizer, input_gradient: bool) {
-    let updated = 1 + optimizer.moments();
-    let wide = (0..updated).all(|index| l.write(index).data.is_multiple_of(16));
+    let updated = 1 + optimizer.moment_count();
+    let element = if optimizer.moments() == Moments::Bf16 { 2 } else { 4 };
+    let wide = l.write(0).data.is_multiple_of(16)
+        && (1..updated).all(|index| l.write(index).data.is_multiple_of(4 * element))
+        && l.call.writes[0].0.offset.is_multiple_of(4);
     let (kernel, vector) = kernel(optimizer, dims.rows, wide && dims.inputs.is_multiple_of(4));
     let columns = dims.inputs.div_ceil(vector);
     let lanes = columns.next_power_of_two().min(THREADS);
@@ -45,9 +48,7 @@ pub fn rank_update(l: &mut Lowering, dims: &LinearDims, optimizer: Optimizer, in
         rows_per_part,
         input_gradient: input_gradient.into(),
     };
-    let arguments = Arguments::new().with(rank_dims).with(Constants::from(optimizer));
-    let arguments = (0..3).fold(arguments, |arguments, index| arguments.with(l.read(index)));
-    let arguments = (0..updated).fold(arguments, |arguments, index| arguments.with(l.write(index)));
+    let arguments = with_state(l, Arguments::new().with(rank_dims), optimizer);
     let grid = [parts.div_ceil(parts_per_block), columns.div_ceil(lanes), 1];
     l.launch(kernel, grid, THREADS, arguments.with(partials));
     if input_gradient {
@@ -58,14 +59,53 @@ pub fn rank_update(l: &mut Lowering, dims: &LinearDims, optimizer: Optimizer, in
 
 /// The kernel for so many rows, and the neighbouring weights that one of its threads handles.
 fn kernel(optimizer: Optimizer, rows: u32, wide: bool) -> (&'static str, u32) {
-    let adam = optimizer.moments() == 2;
-    let choose = |of_adam, of_rms_prop| if adam { of_adam } else { of_rms_prop };
-    match rows {
-        _ if !wide => (choose("linear_rank_update_adam_scalar", "linear_rank_update_rmsprop_scalar"), 1),
-        1 => (choose("linear_rank_update_adam_1", "linear_rank_update_rmsprop_1"), 4),
-        2 => (choose("linear_rank_update_adam_2", "linear_rank_update_rmsprop_2"), 4),
-        3..=5 => (choose("linear_rank_update_adam_5", "linear_rank_update_rmsprop_5"), 4),
-        6..=8 => (choose("linear_rank_update_adam_8", "linear_rank_update_rmsprop_8"), 4),
-        _ => (choose("linear_rank_update_adam_16", "linear_rank_update_rmsprop_16"), 2),
-    }
+    let (most_rows, vector) = match rows {
+        _ if !wide => (5, 1),
+        1 => (0, 4),
+        2 => (1, 4),
+        3..=5 => (2, 4),
+        6..=8 => (3, 4),
+        _ => (4, 2),
+    };
+    let names = match (optimizer, optimizer.moments()) {
+        (Optimizer::Adam { .. }, Moments::Fp32) => ADAM,
+        (Optimizer::RmsProp { .. }, Moments::Fp32) => RMS_PROP,
+        (Optimizer::Adam { .. }, Moments::Bf16) => ADAM_BF16,
+        (Optimizer::RmsProp { .. }, Moments::Bf16) => RMS_PROP_BF16,
+    };
+    (names[most_rows], vector)
 }
+
+/// Kernels for up to 1, 2, 5, 8 and 16 rows, and for memory or widths that allow no wide accesses.
+const ADAM: [&str; 6] = [
+    "linear_rank_update_adam_1",
+    "linear_rank_update_adam_2",
+    "linear_rank_update_adam_5",
+    "linear_rank_update_adam_8",
+    "linear_rank_update_adam_16",
+    "linear_rank_update_adam_scalar",
+];
+const RMS_PROP: [&str; 6] = [
+    "linear_rank_update_rmsprop_1",
+    "linear_rank_update_rmsprop_2",
+    "linear_rank_update_rmsprop_5",
+    "linear_rank_update_rmsprop_8",
+    "linear_rank_update_rmsprop_16",
+    "linear_rank_update_rmsprop_scalar",
+];
+const ADAM_BF16: [&str; 6] = [
+    "linear_rank_update_adam_1_bf16",
+    "linear_rank_update_adam_2_bf16",
+    "linear_rank_update_adam_5_bf16",
+    "linear_rank_update_adam_8_bf16",
+    "linear_rank_update_adam_16_bf16",
+    "linear_rank_update_adam_scalar_bf16",
+];
+const RMS_PROP_BF16: [&str; 6] = [
+    "linear_rank_update_rmsprop_1_bf16",
+    "linear_rank_update_rmsprop_2_bf16",
+    "linear_rank_update_rmsprop_5_bf16",
+    "linear_rank_update_rmsprop_8_bf16",
+    "linear_rank_update_rmsprop_16_bf16",
+    "linear_rank_update_rmsprop_scalar_bf16",
+];
