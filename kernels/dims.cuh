@@ -34,6 +34,19 @@ struct Optimizer {
     float a, b, epsilon;
 };
 
+// src/call/scalar_program.rs
+enum { MOST_STEPS = 16 };
+enum { SCALAR_FILL, SCALAR_SCALE, SCALAR_SCALE_BY_SCALAR, SCALAR_ADD, SCALAR_MULTIPLY };
+struct ScalarStep {
+    u32 code;
+    float factor;
+    u32 a, b, y, add;
+};
+struct ScalarProgram {
+    u32 steps, reads, writes, added;
+    ScalarStep step[MOST_STEPS];
+};
+
 // Places in the step words, scalars and metrics: src/call/state.rs.
 enum { WORD_STEP, WORD_SEED_LOW, WORD_SEED_HIGH, WORD_BATCH };
 enum { SCALAR_LEARNING_RATE, SCALAR_ANNEAL, SCALAR_CORRECTION1, SCALAR_CORRECTION2 };

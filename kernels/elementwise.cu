@@ -1,6 +1,21 @@
 // Functions of one tensor and of two, constants, sums. Regions hold `elements` in all; some are [S]-strided (kind.rs).
 #include "group.cuh"
 
+// Lists of tensors, by value: src/backend/cuda/elementwise.rs.
+enum { ELEMENTS_OF_THREAD = 4, SCALED_PER_BLOCK = 256 * ELEMENTS_OF_THREAD };
+struct ScaledPart {
+    In<float> x;
+    Out<float> y;
+    float factor;
+    u32 elements, first_block, unused;
+};
+struct ScaledParts { ScaledPart parts[MOST_PARTS]; };
+struct SummedPart {
+    In<float> x;
+    u32 elements, unused;
+};
+struct SummedParts { SummedPart part[MOST_PARTS]; };
+
 // Reduction in two launches: block b of `half_squared_norm_partials` or `sum_partials` sums elements
 // [b * per_block, (b + 1) * per_block) in f64, then one block adds the partial sums in order.
 enum { SUM_THREADS = 256 };
@@ -36,34 +51,25 @@ extern "C" __global__ void __launch_bounds__(256) scale(u32 elements, float fact
     each_element(elements, [&](u32 i) { y.put(i, factor * x.at(i)); });
 }
 
-// src/backend/cuda/elementwise.rs
-enum { ELEMENTS_OF_THREAD = 4, SCALED_PER_BLOCK = 256 * ELEMENTS_OF_THREAD };
-struct ScaledPart {
-    In<float> x;
-    Out<float> y;
-    float factor;
-    u32 elements, first_block, unused;
-};
-struct ScaledParts {
-    ScaledPart parts[MOST_PARTS];
-};
-
-// y = factor x of `count` parts, SCALED_PER_BLOCK elements of one of them to a block.
-extern "C" __global__ void __launch_bounds__(256) scale_group(u32 count, ScaledParts table) {
+// y = factor x of each part, SCALED_PER_BLOCK elements of one of them to a block.
+DEVICE void scale_parts(u32 count, const ScaledParts& table, float factor) {
     const ScaledPart part = table.parts[part_of_block(table.parts, count)];
     const u32 first = (blockIdx.x - part.first_block) * SCALED_PER_BLOCK + threadIdx.x;
+    const float product = part.factor * factor;
     float values[ELEMENTS_OF_THREAD];
 #pragma unroll
     for (u32 k = 0; k < ELEMENTS_OF_THREAD; k++) values[k] = first + 256 * k < part.elements ? part.x.at(first + 256 * k) : 0.0f;
 #pragma unroll
     for (u32 k = 0; k < ELEMENTS_OF_THREAD; k++)
-        if (first + 256 * k < part.elements) part.y.put(first + 256 * k, part.factor * values[k]);
+        if (first + 256 * k < part.elements) part.y.put(first + 256 * k, product * values[k]);
 }
 
-extern "C" __global__ void __launch_bounds__(256)
-    scale_by_scalar(u32 elements, float factor, In<float> x, In<float> scalar, Out<float> y) {
-    const float product = factor * scalar.data[0];
-    each_element(elements, [&](u32 i) { y.put(i, product * x.at(i)); });
+extern "C" __global__ void __launch_bounds__(256) scale_group(u32 count, ScaledParts table) {
+    scale_parts(count, table, 1.0f);
+}
+
+extern "C" __global__ void __launch_bounds__(256) scale_by_scalar(u32 count, In<float> scalar, ScaledParts table) {
+    scale_parts(count, table, scalar.data[0]);
 }
 
 extern "C" __global__ void __launch_bounds__(256) fill(u32 elements, float value, Out<float> y) {
@@ -80,9 +86,14 @@ extern "C" __global__ void __launch_bounds__(SUM_THREADS)
     partial_sums(elements, per_block, partials, [&](u32 i) { return (double)x.at(i); });
 }
 
+// blockIdx.y: part; blocks behind the end of theirs sum nothing.
 extern "C" __global__ void __launch_bounds__(SUM_THREADS)
-    half_squared_norm_partials(u32 elements, u32 per_block, In<float> x, double* partials) {
-    partial_sums(elements, per_block, partials, [&](u32 i) { const double value = x.at(i); return 0.5 * value * value; });
+    half_squared_norm_partials(u32 per_block, SummedParts parts, double* partials) {
+    const SummedPart& part = parts.part[blockIdx.y];
+    partial_sums(part.elements, per_block, partials + (u64)blockIdx.y * gridDim.x, [&](u32 i) {
+        const double value = part.x.at(i);
+        return 0.5 * value * value;
+    });
 }
 
 // partials [count] -> y (1 element), their sum

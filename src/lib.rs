@@ -23,7 +23,7 @@
 //! let labels = digits.test.labels.clone();
 //! let sets = Sets { train: digits.train, valid: None, test: digits.test, ood: None };
 //! let mut trainer = Trainer::new(Planned::new(config, sets)?, Target::Cpu)?;
-//! trainer.train_epoch(&mut |_step, sums, _seconds| sums.loss.is_finite())?;
+//! trainer.train_epoch(std::time::Duration::ZERO, &mut |_step, sums, _seconds| sums.loss.is_finite())?;
 //! let (prediction, _) = trainer.predict_test(10, &mut |_share| Ok(()))?;
 //! let report = TestReport::new(&prediction, &labels)?;
 //! assert!(report.accuracy <= 1.0 && report.entropy > 0.0);

@@ -114,7 +114,7 @@ fn after_one_step<T: Real>(optimizer: Optimizer, no_fusion: bool) -> (Vec<Vec<f6
     let h = linear(&mut g, "h", x, w1, None).unwrap();
     let h = unary(&mut g, "tanh", h, bbh::call::Unary::Tanh).unwrap();
     let y = linear(&mut g, "y", h, w2, Some(b2)).unwrap();
-    let loss = half_squared_norm(&mut g, "loss", y).unwrap();
+    let loss = half_squared_norm(&mut g, "loss", &[y]).unwrap();
     let request = Request { targets: &[(loss, None)], optimizer: Some(optimizer), no_fusion, ..Request::default() };
     let plan = Plan::build(g, &request, size_of::<T>()).unwrap();
     let updates = plan.calls.iter().filter(|call| matches!(call.kind, Kind::LinearRankUpdate { .. })).count();

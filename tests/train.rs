@@ -17,7 +17,7 @@ fn accuracy(options: Options, images: usize) -> f64 {
     let epochs = config.epochs;
     let mut trainer = Trainer::new(Planned::new(config, sets).expect("plans"), Target::Cpu).expect("memory");
     for _ in 0..epochs {
-        trainer.train_epoch(&mut |_, _, _| true).expect("a finite loss");
+        trainer.train_epoch(std::time::Duration::ZERO, &mut |_, _, _| true).expect("a finite loss");
         trainer.close_epoch(None).expect("a record");
     }
     let (prediction, _) = trainer.predict_test(10, &mut |_| Ok(())).expect("predictions");

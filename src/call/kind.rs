@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Parts of a tensor list that one call takes.
+pub const MOST_PARTS: usize = 16;
+
 /// What to compute. The comment of each variant lists its regions: reads -> writes.
 /// Regions are Real and contiguous unless said; [S]-strided marks those whose blocks are samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,15 +57,18 @@ pub enum Kind {
     Scale { elements: u32, factor: f32 },
     /// For each part: x -> y = factor * x, as above, with factors of their own
     ScaleGroup(ScaleGroup),
-    /// x, scalar (1 element) -> y = factor * scalar * x; x and y may be [S]-strided with the same block length
+    /// x of 1 to [`MOST_PARTS`] parts, scalar (1 element) -> y = factor * scalar * x, part by part; x and y may be
+    /// [S]-strided with the same block length. `elements` of all parts.
     ScaleByScalar { elements: u32, factor: f32 },
+    /// Single elements -> single elements: see [`ScalarProgram`]. Elements that are added to are Add, others Set.
+    ScalarProgram(ScalarProgram),
     /// -> y = value; y may be [S]-strided
     Fill { elements: u32, value: f32 },
     /// x -> y = sum of the elements (1 element)
     Sum { elements: u32 },
     /// dy (1 element) -> dx = dy everywhere
     SumGrad { elements: u32 },
-    /// x [S]-strided -> y = sum of x^2 / 2 (1 element)
+    /// x of 1 to [`MOST_PARTS`] parts, each [S]-strided -> y = sum of x^2 / 2 (1 element). `elements` of all parts.
     HalfSquaredNorm { elements: u32 },
 
     /// x -> y, argmax U32 (index in the image's H*W; the first of equals)
@@ -155,6 +161,7 @@ impl Kind {
             Self::Scale { .. } => "scale",
             Self::ScaleGroup(..) => "scale_group",
             Self::ScaleByScalar { .. } => "scale_by_scalar",
+            Self::ScalarProgram(..) => "scalar_program",
             Self::Fill { .. } => "fill",
             Self::Sum { .. } => "sum",
             Self::SumGrad { .. } => "sum_grad",

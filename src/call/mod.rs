@@ -10,14 +10,16 @@ mod dims;
 mod function;
 mod kind;
 mod linear_group;
+mod scalar_program;
 mod scale_group;
 mod schedule;
 mod state;
 
 pub use dims::*;
 pub use function::{Optimizer, Unary};
-pub use kind::Kind;
+pub use kind::{Kind, MOST_PARTS};
 pub use linear_group::{GradPlaces, LinearGroup};
+pub use scalar_program::{MOST_STEPS, ScalarCode, ScalarProgram, ScalarStep};
 pub use scale_group::ScaleGroup;
 pub use schedule::{Schedule, StepScalars};
 pub use state::{metric, scalar, word};

@@ -13,7 +13,7 @@ pub struct ScaleGroup {
 
 impl ScaleGroup {
     /// Parts of one call: their addresses and factors travel with a launch.
-    pub const MOST_PARTS: usize = 16;
+    pub const MOST_PARTS: usize = super::MOST_PARTS;
 
     /// One part as a group.
     pub fn of(elements: u32, factor: f32) -> Self {

@@ -1,6 +1,7 @@
-//! Checks of the engine against itself: gradients against finite differences.
+//! Checks of the engine against itself: gradients against finite differences, kernels against the CPU.
 
 pub mod gradcheck;
+pub mod kernels;
 
 mod branches;
 mod case;
@@ -22,6 +23,7 @@ mod shapes_group;
 mod shapes_linear;
 mod shapes_pairwise;
 mod shapes_pool2d;
+mod shapes_scalars;
 
 pub use case::{Built, Case, Constant};
 pub use directional::check_directions;

@@ -54,8 +54,8 @@ fn linears() -> Vec<Case> {
         Case::op("linear", "no bias", |g| {
             let [x, w, _] = dense(g, 2, [2, 3, 4, 3])?;
             let b = argument(g, "b", &[('S', 2), ('O', 3)])?;
-            let (y, b) = (linear(g, "y", x, w, None)?, half_squared_norm(g, "norm", b)?);
-            let y = half_squared_norm(g, "y.norm", y)?;
+            let (y, b) = (linear(g, "y", x, w, None)?, half_squared_norm(g, "norm", &[b])?);
+            let y = half_squared_norm(g, "y.norm", &[y])?;
             add(g, "both", y, b, 1.0)
         }),
         Case::op("linear", "parts of a vector", |g| {
@@ -103,7 +103,7 @@ fn first_sample(g: &mut Graph, name: &str, x: TensorId, w: TensorId, b: TensorId
 
 fn all_samples(g: &mut Graph, name: &str, x: TensorId, w: TensorId, b: TensorId) -> Result<TensorId> {
     let y = linear(g, name, x, w, Some(b))?;
-    half_squared_norm(g, &format!("{name}.norm"), y)
+    half_squared_norm(g, &format!("{name}.norm"), &[y])
 }
 
 fn biases() -> Vec<Case> {
@@ -214,7 +214,7 @@ fn reductions() -> Vec<Case> {
         Case::op("sum", "used with a product", |g| {
             let x = vector(g, "x")?;
             let total = sum(g, "total", x)?;
-            let norm = half_squared_norm(g, "norm", x)?;
+            let norm = half_squared_norm(g, "norm", &[x])?;
             multiply(g, "y", total, norm)
         }),
         Case::op("sum", "once", |g| {
@@ -223,11 +223,15 @@ fn reductions() -> Vec<Case> {
         }),
         Case::op("half_squared_norm", "part of a vector", |g| {
             let x = part(g)?;
-            half_squared_norm(g, "y", x)
+            half_squared_norm(g, "y", &[x])
+        }),
+        Case::op("half_squared_norm", "of three tensors", |g| {
+            let (x, y, z) = (part(g)?, vector(g, "y")?, argument(g, "z", &[('n', 5)])?);
+            half_squared_norm(g, "norm", &[x, y, z])
         }),
         Case::op("half_squared_norm", "twice", |g| {
             let x = vector(g, "x")?;
-            twice(g, move |g, name| half_squared_norm(g, name, x))
+            twice(g, move |g, name| half_squared_norm(g, name, &[x]))
         }),
     ]
 }

@@ -269,6 +269,7 @@ impl Step {
     /// When a launch fails, an integer differs, an element is not written, or a byte changed that the call does not own.
     pub fn run(&self, launcher: &mut dyn Launcher) -> Result<Outcome> {
         launcher.write(self.base, &self.before)?;
+        self.launches.iter().try_for_each(|launch| launcher.prepare(launch.kernel, launch.shared))?;
         self.launches.iter().try_for_each(|launch| launcher.launch(launch))?;
         let mut after = vec![0; self.before.len()];
         launcher.read(self.base, &mut after)?;

@@ -91,7 +91,7 @@ fn layer(g: &mut Graph, name: &str, x: TensorId, (w, b): Factors, form: Form) ->
 fn total_norm(g: &mut Graph, outputs: &[TensorId]) -> Result<TensorId> {
     let mut total: Option<TensorId> = None;
     for (index, &y) in outputs.iter().enumerate() {
-        let norm = half_squared_norm(g, &format!("norm{index}"), y)?;
+        let norm = half_squared_norm(g, &format!("norm{index}"), &[y])?;
         total = Some(match total {
             Some(total) => add(g, &format!("sum{index}"), total, norm, 1.0 + index as f32 / 4.0)?,
             None => norm,

@@ -4,6 +4,7 @@ mod data;
 mod eval;
 mod gradcheck;
 mod info;
+mod parity;
 mod profile;
 mod progress;
 mod sample;
@@ -15,6 +16,7 @@ use crate::{Error, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::io::Write;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 /// Bayes by Hypernet: train networks whose weights are generated, per posterior sample, by other networks.
 ///
@@ -38,6 +40,8 @@ enum Command {
     Profile(profile::Args),
     /// Compare every gradient with finite differences.
     Gradcheck(gradcheck::Args),
+    /// Compare every CUDA kernel with the CPU.
+    Parity(parity::Args),
     /// Data sets: download, list.
     Data(data::Args),
     /// This program and this machine.
@@ -45,14 +49,31 @@ enum Command {
 }
 
 /// Where plans run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceKind {
-    /// The best that is there.
+    /// The first GPU that can run the kernels, else the CPU.
     Auto,
-    /// Native Rust.
     Cpu,
-    /// The CUDA kernels, run by the host: slow, for checking them (programs built with --features sim).
+    /// A GPU by its number.
+    Cuda(usize),
     Sim,
+}
+
+impl FromStr for DeviceKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            "sim" => Ok(Self::Sim),
+            _ => match text.strip_prefix("cuda:").and_then(|ordinal| ordinal.parse().ok()) {
+                Some(ordinal) => Ok(Self::Cuda(ordinal)),
+                None => Err("expected auto, cpu, cuda, cuda:N or sim".into()),
+            },
+        }
+    }
 }
 
 /// Arithmetic of the CUDA kernels' matrix products and convolutions.
@@ -66,8 +87,9 @@ pub enum MathKind {
 /// Flags that every subcommand that computes has.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Machine {
-    /// Where to compute.
-    #[arg(long, value_enum, default_value = "auto")]
+    /// Where to compute: auto (the first GPU, else the CPU), cpu, cuda, cuda:1 (the second GPU), or sim (the CUDA kernels run
+    /// by the host: slow, for checking them; programs built with --features sim).
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceKind,
     /// Arithmetic of the CUDA kernels' matrix products; sums are fp32 always. Default: tf32.
     #[arg(long, value_enum)]
@@ -83,17 +105,22 @@ impl Machine {
     /// # Errors
     /// When --math is given for a device that has no choice, or the device is not in this program.
     pub fn target(&self) -> Result<Target> {
-        match (self.device, self.math) {
-            (DeviceKind::Sim, math) => Target::Sim(match math {
-                Some(MathKind::Fp32) => Math::Fp32,
-                Some(MathKind::Bf16) => Math::Bf16,
-                Some(MathKind::Tf32) | None => Math::Tf32,
-            })
-            .checked(),
-            (DeviceKind::Auto | DeviceKind::Cpu, None | Some(MathKind::Fp32)) => Ok(Target::Cpu),
-            (DeviceKind::Auto | DeviceKind::Cpu, Some(_)) => {
-                Err(Error::input("math: the CPU computes in fp32; leave --math out, or name --device sim"))
+        let math = match self.math {
+            Some(MathKind::Fp32) => Math::Fp32,
+            Some(MathKind::Bf16) => Math::Bf16,
+            Some(MathKind::Tf32) | None => Math::Tf32,
+        };
+        let target = match self.device {
+            DeviceKind::Auto => Target::best(math),
+            DeviceKind::Cpu => Target::Cpu,
+            DeviceKind::Cuda(ordinal) => Target::Cuda { ordinal, math }.checked()?,
+            DeviceKind::Sim => Target::Sim(math).checked()?,
+        };
+        match (target, self.math) {
+            (Target::Cpu, Some(MathKind::Tf32 | MathKind::Bf16)) => {
+                Err(Error::input("math: the CPU computes in fp32; leave --math out, or name --device cuda"))
             }
+            _ => Ok(target),
         }
     }
 
@@ -119,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Sample(args) => sample::run(args),
         Command::Profile(args) => profile::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
+        Command::Parity(args) => parity::run(args),
         Command::Data(args) => data::run(args),
         Command::Info(args) => info::run(args),
     };

@@ -80,9 +80,9 @@ fn run_configured(args: &Args, resumed: Option<RunFolder>, config: Config) -> Re
     }
     if args.dry_run {
         print(&memory(&planned));
-        return planned.check_memory();
+        return planned.check_memory(target);
     }
-    planned.check_memory()?;
+    planned.check_memory(target)?;
     let folder = match &resumed {
         Some(folder) => folder.clone(),
         None => RunFolder::create(args.out.as_deref(), &planned.config)?,
@@ -90,7 +90,15 @@ fn run_configured(args: &Args, resumed: Option<RunFolder>, config: Config) -> Re
     let display = Display::new(args.quiet, args.json);
     display.heading(&heading(&planned, &folder, target));
     let interrupt = interrupt_flag()?;
-    let mut trainer = Trainer::new(planned, target)?;
+    let mut trainer = match Trainer::new(planned, target) {
+        Ok(trainer) => trainer,
+        Err(error) => {
+            if resumed.is_none() {
+                folder.discard();
+            }
+            return Err(error);
+        }
+    };
     if resumed.is_some() {
         session::resume(&mut trainer, &folder)?;
     }

@@ -28,7 +28,7 @@ pub enum Op {
     ScaleByScalar(f32),
     /// x -> sum
     Sum,
-    /// x -> sum of squares / 2
+    /// x, ... -> sum of squares / 2
     HalfSquaredNorm,
     /// x -> y, argmax
     MaxPool2d(Pool2dDims),

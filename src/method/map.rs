@@ -2,6 +2,7 @@
 
 use super::{Method, total};
 use crate::Result;
+use crate::call::MOST_PARTS;
 use crate::graph::{Graph, Init, TensorId};
 use crate::model::WeightSpec;
 use crate::ops::elementwise::{half_squared_norm, scale};
@@ -32,9 +33,11 @@ impl Method for Map {
     }
 
     fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>> {
+        let kernels = specs.iter().zip(weights).filter(|(spec, _)| spec.is_kernel());
+        let kernels: Vec<TensorId> = kernels.map(|(_, &w)| w).collect();
         let mut terms = Vec::new();
-        for (spec, &w) in specs.iter().zip(weights).filter(|(spec, _)| spec.is_kernel()) {
-            terms.push(half_squared_norm(g, &format!("decay.{}", spec.name), w)?);
+        for (index, list) in kernels.chunks(MOST_PARTS).enumerate() {
+            terms.push(half_squared_norm(g, &format!("decay.norm{index}"), list)?);
         }
         let Some(sum) = total(g, "decay", &terms)? else { return Ok(None) };
         Ok(Some(scale(g, "decay", sum, 1.0 / self.prior_scale)?))

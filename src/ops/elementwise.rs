@@ -1,7 +1,7 @@
 //! Functions of one element, sums and products of two tensors, scaling, and sums to one element.
 
 use super::mismatch;
-use crate::call::{Dtype, Kind, Unary, Write};
+use crate::call::{Dtype, Kind, MOST_PARTS, Region, Unary, Write};
 use crate::graph::{Emit, Graph, Node, Op, Shape, Source, TensorId};
 use crate::{Error, Result};
 
@@ -69,12 +69,19 @@ pub fn sum(g: &mut Graph, name: &str, x: TensorId) -> Result<TensorId> {
     Ok(g.node(Op::Sum, name, &[x], &[("", Shape::scalar(), Dtype::Real)])?[0])
 }
 
-/// y = sum of x^2 / 2 (weight decay).
+/// y = sum of x^2 / 2 over all elements of all tensors of `parts` (weight decay), 1 to [`MOST_PARTS`] of them, none
+/// twice.
 ///
 /// # Errors
-/// As [`unary`].
-pub fn half_squared_norm(g: &mut Graph, name: &str, x: TensorId) -> Result<TensorId> {
-    Ok(g.node(Op::HalfSquaredNorm, name, &[x], &[("", Shape::scalar(), Dtype::Real)])?[0])
+/// When there is none, or more than that.
+pub fn half_squared_norm(g: &mut Graph, name: &str, parts: &[TensorId]) -> Result<TensorId> {
+    if parts.is_empty() || parts.len() > MOST_PARTS {
+        return Err(Error::input(format!(
+            "half_squared_norm {name}: expected 1 to {MOST_PARTS} tensors, found {}; add the norms of several lists",
+            parts.len()
+        )));
+    }
+    Ok(g.node(Op::HalfSquaredNorm, name, parts, &[("", Shape::scalar(), Dtype::Real)])?[0])
 }
 
 /// Copies x into the persistent buffer called `name`, where other plans and the host find it.
@@ -193,16 +200,25 @@ pub(super) fn sum_backward(e: &mut Emit, node: &Node) {
 }
 
 pub(super) fn half_squared_norm_forward(e: &mut Emit, node: &Node) {
-    let (x, y) = (e.value(node.inputs[0]), e.value(node.outputs[0]));
-    e.call(Kind::HalfSquaredNorm { elements: x.elements() as u32 }, &[x], &[(y, Write::Set)]);
+    let (parts, y) = (e.values(&node.inputs), e.value(node.outputs[0]));
+    e.call(Kind::HalfSquaredNorm { elements: elements(&parts) }, &parts, &[(y, Write::Set)]);
 }
 
 /// dx = dy x
 pub(super) fn half_squared_norm_backward(e: &mut Emit, node: &Node) {
     let Some(dy) = e.gradient(node.outputs[0]) else { return };
-    if e.wants(node.inputs[0]) {
-        let x = e.value(node.inputs[0]);
-        let dx = e.gradient_target(node.inputs[0]);
-        e.call(Kind::ScaleByScalar { elements: x.elements() as u32, factor: 1.0 }, &[x, dy], &[dx]);
+    let wanted: Vec<TensorId> = node.inputs.iter().copied().filter(|&input| e.wants(input)).collect();
+    if wanted.is_empty() {
+        return;
     }
+    let mut reads = e.values(&wanted);
+    let kind = Kind::ScaleByScalar { elements: elements(&reads), factor: 1.0 };
+    let writes: Vec<_> = wanted.iter().map(|&input| e.gradient_target(input)).collect();
+    reads.push(dy);
+    e.call(kind, &reads, &writes);
+}
+
+/// Elements of all regions.
+fn elements(regions: &[Region]) -> u32 {
+    regions.iter().map(Region::elements).sum::<usize>() as u32
 }

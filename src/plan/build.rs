@@ -1,6 +1,6 @@
 //! From a graph to a plan: forward calls, the reverse pass, the optimiser.
 
-use super::{Plan, fuse, group, live, memory, verify};
+use super::{Plan, fuse, group, live, memory, scalars, verify};
 use crate::Result;
 use crate::call::{Kind, Optimizer, Region, Write};
 use crate::graph::{Emit, Graph, Source, TensorId};
@@ -59,6 +59,7 @@ impl Plan {
         let (mut calls, mut buffers) = (std::mem::take(&mut e.calls), std::mem::take(&mut e.buffers));
         live::drop_dead(&mut calls, &mut buffers);
         if grouping {
+            scalars::run(&mut calls, &mut notes);
             group::run(&mut calls, &mut notes);
         }
         let workspace = memory::place(&calls, &buffers, real_bytes);

@@ -163,7 +163,7 @@ impl Order {
 }
 
 /// True when `later` must stay behind `earlier`: one of them writes what the other reads or writes.
-fn depends(later: &Call, earlier: &Call) -> bool {
+pub(super) fn depends(later: &Call, earlier: &Call) -> bool {
     let uses = |call: &Call, written: &Region| {
         call.reads.iter().chain(call.writes.iter().map(|(region, _)| region)).any(|region| region.touches(written))
     };

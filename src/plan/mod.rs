@@ -1,7 +1,8 @@
 //! A plan: the flat list of calls that one replay runs, and where every buffer of its workspace stands.
 //!
 //! Building one is a sequence of passes: `fuse` rewrites nodes, `build` lets the rules of ops emit calls forward and in
-//! reverse, `live` drops calls whose results nobody reads, `group` joins small ones that do not depend on each other, `memory` gives each buffer an offset, `verify` checks the result.
+//! reverse, `live` drops calls whose results nobody reads, `scalars` and `group` join small ones, `memory` gives each buffer an
+//! offset, `verify` checks the result.
 
 mod build;
 mod fuse;
@@ -9,6 +10,7 @@ mod group;
 mod live;
 mod memory;
 mod print;
+mod scalars;
 mod verify;
 
 pub use build::Request;

@@ -122,6 +122,7 @@ impl Kind {
             | Self::HalfSquaredNorm { elements }
             | Self::OptimizerStep { elements, .. }
             | Self::ClipByValue { elements, .. } => elements.to_string(),
+            Self::ScalarProgram(program) => format!("{} steps", program.steps),
             Self::ScaleGroup(group) => format!("{} parts, {} elements", group.parts, group.elements),
             Self::MaxPool2dForward(d) | Self::MaxPool2dGrad(d) | Self::AvgPool2dForward(d) | Self::AvgPool2dGrad(d) => {
                 format!("{} images {}x{} K{} stride {}", d.images, d.height, d.width, d.kernel, d.stride)

@@ -38,6 +38,13 @@ impl RunFolder {
         Ok(folder)
     }
 
+    /// Removes the folder of a run that never began: its configuration, and itself where nothing else is in it.
+    pub fn discard(self) {
+        // What cannot be removed does no harm: the error that ended the run is what the user hears.
+        let _ = fs::remove_file(self.path.join("config.toml"));
+        let _ = fs::remove_dir(&self.path);
+    }
+
     /// The folder of a run that exists, with its configuration.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use super::step::Step;
+use crate::backend::Target;
 use crate::data::ImageSet;
 use crate::eval::posterior::Posterior;
 use crate::graph::Store;
@@ -94,22 +95,35 @@ impl Planned {
         [&self.train].into_iter().chain(&self.early).chain(self.posterior.plans()).collect()
     }
 
-    /// Bytes that the run will have resident at most.
+    /// Bytes that the run will have resident at most, on the device and on the host together.
     pub fn peak_bytes(&self) -> usize {
-        let workspace = self.plans().iter().map(|plan| plan.workspace.bytes).max().unwrap_or(0);
-        let host: usize = [&self.sets.train].into_iter().chain(self.sets.evaluated()).map(|set| set.images.len()).sum();
-        self.store.layout(size_of::<f32>()).bytes + workspace + host + OVERHEAD_BYTES
+        self.device_bytes() + self.host_bytes()
     }
 
-    /// Refuses a run that this machine has not the memory for.
+    /// Bytes of the store and of the largest workspace.
+    pub fn device_bytes(&self) -> usize {
+        let workspace = self.plans().iter().map(|plan| plan.workspace.bytes).max().unwrap_or(0);
+        self.store.layout(size_of::<f32>()).bytes + workspace
+    }
+
+    fn host_bytes(&self) -> usize {
+        let sets = [&self.sets.train].into_iter().chain(self.sets.evaluated());
+        sets.map(|set| set.images.len()).sum::<usize>() + OVERHEAD_BYTES
+    }
+
+    /// Refuses a run that this machine has not the memory for. A GPU refuses its own part when it is asked for it.
     ///
     /// # Errors
     /// A sentence that says how much is needed and what to change.
-    pub fn check_memory(&self) -> Result<()> {
+    pub fn check_memory(&self, target: Target) -> Result<()> {
+        let needed = match target {
+            Target::Cuda { .. } => self.host_bytes(),
+            Target::Cpu | Target::Sim(_) => self.peak_bytes(),
+        };
         match machine::available_memory() {
-            Some(available) if available < self.peak_bytes() => Err(Error::run(format!(
+            Some(available) if available < needed => Err(Error::run(format!(
                 "this run needs {} of memory and {} are available; choose --generator sliced or shared, a smaller --batch, or --optimizer rmsprop",
-                bytes(self.peak_bytes()),
+                bytes(needed),
                 bytes(available)
             ))),
             _ => Ok(()),

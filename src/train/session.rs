@@ -9,10 +9,14 @@ use crate::eval::{OodReport, TestReport};
 use crate::{Error, Result, machine};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Time between two looks at the loss, and most time from a request to stop to the stop.
+const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a caller hears while a run goes on.
 pub enum Event<'a> {
-    /// A step is done: the epoch (from 1), steps done and in all of it, sums so far.
+    /// Steps are done: the epoch (from 1), steps done and in all of it, sums so far.
     Step { epoch: usize, done: usize, steps: usize, sums: &'a Sums, seconds: f64 },
     /// An epoch is done, checkpointed and written to the metrics.
     Epoch(&'a EpochRecord),
@@ -58,14 +62,14 @@ pub fn run(
     observe: &mut dyn FnMut(Event),
 ) -> Result<Outcome> {
     while !is_over(trainer) {
-        match epoch(trainer, interrupt, observe) {
-            Ok(Pause::EpochEnd) => close_epoch(trainer, folder, observe)?,
-            Ok(Pause::Interrupted) => {
+        match epoch(trainer, interrupt, observe)? {
+            Pause::EpochEnd => close_epoch(trainer, folder, observe)?,
+            Pause::Interrupted => {
                 trainer.save(&folder.checkpoint(), Content::All)?;
                 folder.log(&format!("interrupted after step {}", trainer.progress.step))?;
                 return Ok(Outcome::Interrupted);
             }
-            Err(error) => return Err(diagnose(trainer, folder, &error)),
+            Pause::NotFinite(loss) => return Err(diagnose(trainer, folder, loss)),
         }
     }
     let summary = finish(trainer, folder, interrupt, observe)?;
@@ -86,7 +90,7 @@ pub fn resume(trainer: &mut Trainer, folder: &RunFolder) -> Result<()> {
 
 fn epoch(trainer: &mut Trainer, interrupt: &AtomicBool, observe: &mut dyn FnMut(Event)) -> Result<Pause> {
     let (epoch, steps) = (trainer.progress.epoch + 1, trainer.steps_per_epoch());
-    trainer.train_epoch(&mut |done, sums, seconds| {
+    trainer.train_epoch(REPORT_INTERVAL, &mut |done, sums, seconds| {
         observe(Event::Step { epoch, done, steps, sums, seconds });
         !interrupt.load(Ordering::Relaxed)
     })
@@ -160,15 +164,17 @@ fn finish(
 }
 
 /// Repeats the steps since the last checkpoint to find the call that first wrote a number that is not finite.
-fn diagnose(trainer: &mut Trainer, folder: &RunFolder, error: &Error) -> Error {
-    let failed_step = trainer.progress.step;
+fn diagnose(trainer: &mut Trainer, folder: &RunFolder, loss: f64) -> Error {
+    let (failed_step, epoch) = (trainer.progress.step, trainer.progress.epoch + 1);
     let reloaded = folder.checkpoint().exists() && trainer.load(&folder.checkpoint(), Content::All).is_ok();
     if !reloaded && let Err(error) = trainer.restart() {
         return error;
     }
     let first = trainer.find_not_finite(failed_step);
     let kept = if reloaded { "; the checkpoint of the last complete epoch is kept" } else { "" };
-    let message = format!("training stopped because {error}; first seen in {first}; lower --lr or add --clip 1{kept}");
+    let message = format!(
+        "training stopped because the loss is {loss} by step {failed_step}, epoch {epoch}; first seen in {first}; lower --lr or add --clip 1{kept}"
+    );
     // The log is a courtesy here: the error itself is returned whether or not it can be written.
     let _ = folder.log(&message);
     Error::run(message)

@@ -12,18 +12,20 @@ use crate::graph::Store;
 use crate::plan::Plan;
 use crate::{Error, Result};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Posterior samples of a validation pass.
 const VALIDATION_SAMPLES: usize = 10;
 
 /// Why a stretch of training ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pause {
     /// The epoch is complete.
     EpochEnd,
     /// The caller asked to stop, between two steps.
     Interrupted,
+    /// The sum of the losses is no longer a finite number.
+    NotFinite(f64),
 }
 
 /// A run with its memory.
@@ -39,7 +41,7 @@ impl Trainer {
     /// # Errors
     /// When the machine has not enough memory.
     pub fn new(mut planned: Planned, target: Target) -> Result<Self> {
-        planned.check_memory()?;
+        planned.check_memory(target)?;
         let mut device = target.open(&planned.store, &planned.plans())?;
         upload(&mut planned.store, device.as_mut(), "train", &planned.sets.train)?;
         upload(&mut planned.store, device.as_mut(), "test", &planned.sets.test)?;
@@ -58,29 +60,35 @@ impl Trainer {
         self.planned.steps_per_epoch
     }
 
-    /// Trains to the end of the current epoch. After each step `observe` hears (steps done in this epoch, sums so far,
-    /// seconds of the epoch so far); it returns false to stop.
+    /// Trains to the end of the current epoch. The sums on the device are read when `interval` has passed since they were read
+    /// last, and at the end of the epoch; between two reads a GPU runs step after step without the host. `observe` then hears
+    /// (steps done in this epoch, sums so far, seconds of the epoch so far); it returns false to stop.
     ///
     /// # Errors
-    /// When the loss stops being finite.
-    pub fn train_epoch(&mut self, observe: &mut dyn FnMut(usize, &Sums, f64) -> bool) -> Result<Pause> {
+    /// When the device fails.
+    pub fn train_epoch(
+        &mut self,
+        interval: Duration,
+        observe: &mut dyn FnMut(usize, &Sums, f64) -> bool,
+    ) -> Result<Pause> {
         let start = Instant::now();
         let before = self.progress.epoch_seconds;
+        let mut read = start;
         loop {
             self.step()?;
-            self.progress.epoch_seconds = before + start.elapsed().as_secs_f64();
-            let sums = self.sums()?;
             let done = (self.progress.step as usize - 1) % self.planned.steps_per_epoch + 1;
+            let is_last = done == self.planned.steps_per_epoch;
+            if !is_last && read.elapsed() < interval {
+                continue;
+            }
+            let sums = self.sums()?;
+            read = Instant::now();
+            self.progress.epoch_seconds = before + start.elapsed().as_secs_f64();
             if !sums.loss.is_finite() {
-                return Err(Error::run(format!(
-                    "the loss is {} in step {}, epoch {}",
-                    sums.loss,
-                    self.progress.step,
-                    self.progress.epoch + 1
-                )));
+                return Ok(Pause::NotFinite(sums.loss));
             }
             let goes_on = observe(done, &sums, self.progress.epoch_seconds);
-            if done == self.planned.steps_per_epoch {
+            if is_last {
                 self.progress.epoch += 1;
                 return Ok(Pause::EpochEnd);
             }

@@ -166,3 +166,22 @@ fn schedule_are_the_same_bytes() {
     };
     assert_eq!(echo("echo_schedule", dims, 8), expected(&[true, false, false, true, false, false, true, true]));
 }
+
+#[test]
+fn scalar_programs_are_the_same_bytes() {
+    assert_eq!(size_of::<ScalarProgram>(), 16 + 24 * MOST_STEPS);
+    let step = |index: usize| {
+        let place = 4 + 6 * index as u32;
+        let [code, a, b, y, add] = [0, 2, 3, 4, 5].map(|field| word(place + field));
+        ScalarStep { code, factor: real(place + 1), a, b, y, add }
+    };
+    let program = ScalarProgram {
+        steps: word(0),
+        reads: word(1),
+        writes: word(2),
+        added: word(3),
+        step: std::array::from_fn(step),
+    };
+    let fields: Vec<bool> = (0..4 + 6 * MOST_STEPS).map(|field| field >= 4 && (field - 4) % 6 == 1).collect();
+    assert_eq!(echo("echo_scalar_program", program, fields.len()), expected(&fields));
+}

@@ -1,9 +1,9 @@
 //! Every barrier, warp barrier and wait for a copy is needed: without it, some call of the suite fails or gives another result.
 
 use crate::device::{device, modes, name_buffers};
-use crate::parity::{RUNS, bound};
 use bbh::backend::cuda::sim::{Options, Sim, Site};
 use bbh::check::gradcheck::ops_cases;
+use bbh::check::kernels::{RUNS, bound};
 use bbh::check::{Parity, Prepared, Step, raw_calls};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

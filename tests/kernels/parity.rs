@@ -4,46 +4,8 @@
 use crate::device::{device, modes, name_buffers};
 use bbh::backend::cuda::Math;
 use bbh::backend::cuda::sim::{Options, Sim};
+use bbh::check::kernels::{MANY, RUNS, bound};
 use bbh::check::{Outcome, Parity, Step};
-
-/// Largest relative error of kernels whose products are exact: what fp32 sums may lose.
-const FP32: f64 = 1e-5;
-
-/// Kernels of differences between weights and prior draws that may be close to each other: what rounding a draw to f32 does to
-/// such a difference, any f32 arithmetic would do.
-const ILL_CONDITIONED: [(&str, f64); 4] = [
-    ("per_weight_kl_8", 1e-4),
-    ("per_weight_kl_16", 1e-4),
-    ("per_weight_kl_grad_8", 1e-3),
-    ("per_weight_kl_grad_16", 1e-3),
-];
-
-/// Outputs from which on rounded operands are compared: the error of a few can be all cancellation.
-const MANY: usize = 64;
-
-/// Arithmetic of each run of a call, and whether its inputs are rounded to the operands of the tensor cores beforehand.
-pub const RUNS: [(Math, bool); 5] =
-    [(Math::Fp32, true), (Math::Tf32, true), (Math::Tf32, false), (Math::Bf16, true), (Math::Bf16, false)];
-
-/// Largest relative error of a kernel that rounds its operands.
-fn rounded(math: Math) -> f64 {
-    match math {
-        Math::Fp32 => FP32,
-        Math::Tf32 => 1e-3,
-        Math::Bf16 => 1e-2,
-    }
-}
-
-/// Largest relative error of a call.
-pub fn bound(step: &Step, math: Math, exact: bool) -> f64 {
-    let known =
-        ILL_CONDITIONED.iter().find(|(kernel, _)| step.launches().iter().any(|launch| launch.kernel == *kernel));
-    match known {
-        Some((_, bound)) => *bound,
-        None if exact => FP32,
-        None => rounded(math),
-    }
-}
 
 /// A call that went through every mode.
 pub struct Checked {

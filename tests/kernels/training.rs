@@ -47,7 +47,7 @@ fn losses(options: Options, target: Target) -> Vec<f64> {
             before = sums.loss;
             losses.len() < STEPS
         };
-        trainer.train_epoch(&mut observe).expect("a finite loss");
+        trainer.train_epoch(std::time::Duration::ZERO, &mut observe).expect("a finite loss");
         if losses.len() < STEPS {
             trainer.close_epoch(None).expect("a record");
         }

@@ -22,7 +22,7 @@ fn notes(no_fusion: bool) -> (Vec<String>, Vec<&'static str>) {
     let h = g.reshape(h, Shape::new(&[('S', 1), ('N', 2), ('I', 12)])).unwrap();
     let h = linear(&mut g, "dense", h, dense, None).unwrap();
     let h = unary(&mut g, "tanh", h, Unary::Tanh).unwrap();
-    let loss = half_squared_norm(&mut g, "loss", h).unwrap();
+    let loss = half_squared_norm(&mut g, "loss", &[h]).unwrap();
     let request = Request { keep: &[loss], no_fusion, ..Request::default() };
     let plan = Plan::build(g, &request, 8).unwrap();
     (plan.notes.clone(), plan.calls.iter().map(|call| call.kind.name()).collect())
@@ -64,7 +64,7 @@ fn large_step(rows: usize, uses: usize, clip: Option<f32>) -> (Plan, Store) {
         let other = linear(&mut g, &format!("y{index}"), x, w, None).unwrap();
         y = add(&mut g, &format!("sum{index}"), y, other, 1.0).unwrap();
     }
-    let loss = half_squared_norm(&mut g, "loss", y).unwrap();
+    let loss = half_squared_norm(&mut g, "loss", &[y]).unwrap();
     let request = Request { targets: &[(loss, None)], optimizer: Some(ADAM), clip, ..Request::default() };
     let plan = Plan::build(g, &request, 4).unwrap();
     (plan, store)

@@ -88,7 +88,7 @@ fn generators(g: &mut Graph) -> TensorId {
         let h = relu(g, &format!("h{generator}.relu"), h).unwrap();
         let w = parameter(g, &format!("second{generator}"), &[('S', 1), ('O', 2 + generator), ('I', 6)]);
         let y = linear(g, &format!("y{generator}"), h, w, None).unwrap();
-        let norm = half_squared_norm(g, &format!("norm{generator}"), y).unwrap();
+        let norm = half_squared_norm(g, &format!("norm{generator}"), &[y]).unwrap();
         total = Some(total.map_or(norm, |total| add(g, &format!("sum{generator}"), total, norm, 1.0).unwrap()));
     }
     total.unwrap()

@@ -29,7 +29,7 @@ fn two_layers(g: &mut Graph) -> Result<(TensorId, [TensorId; 3])> {
     let h = linear(g, "first", x, w1, None)?;
     let h = relu(g, "first.relu", h)?;
     let y = linear(g, "second", h, w2, None)?;
-    Ok((half_squared_norm(g, "loss", y)?, [x, w1, w2]))
+    Ok((half_squared_norm(g, "loss", &[y])?, [x, w1, w2]))
 }
 
 /// A plan with the gradients of `wanted`.

@@ -15,7 +15,7 @@ fn buffers_share_memory_and_live_ones_never_overlap() {
     for index in 0..6 {
         h = unary(&mut g, &format!("tanh{index}"), h, Unary::Tanh).unwrap();
     }
-    let loss = half_squared_norm(&mut g, "loss", h).unwrap();
+    let loss = half_squared_norm(&mut g, "loss", &[h]).unwrap();
     let plan = gradients(g, loss, &[x]).unwrap();
     let layout = &plan.workspace;
     let size = |index: usize| layout.slots[index].len * layout.element_bytes(layout.slots[index].dtype);

@@ -28,7 +28,7 @@ fn the_first_gradient_sets_and_later_ones_add() {
     let x = parameter(&mut g, "x", &[('S', 3), ('D', 4)]);
     let square = multiply(&mut g, "square", x, x).unwrap();
     let total = add(&mut g, "sum", square, x, 0.5).unwrap();
-    let loss = half_squared_norm(&mut g, "loss", total).unwrap();
+    let loss = half_squared_norm(&mut g, "loss", &[total]).unwrap();
     let plan = gradients(g, loss, &[x]).unwrap();
     let modes: Vec<Write> = writers(&plan).iter().map(|writer| writer.1).collect();
     assert_eq!(modes, [Write::Set, Write::Add, Write::Add]);
@@ -40,7 +40,7 @@ fn elements_that_no_rule_writes_are_filled_with_zero() {
     let mut g = Graph::new(&mut store);
     let w = parameter(&mut g, "w", &[('S', 3), ('D', 4)]);
     let first = g.first_samples(w, 1).unwrap();
-    let loss = half_squared_norm(&mut g, "loss", first).unwrap();
+    let loss = half_squared_norm(&mut g, "loss", &[first]).unwrap();
     let plan = gradients(g, loss, &[w]).unwrap();
     let fills: Vec<&Call> =
         plan.calls.iter().filter(|call| matches!(call.kind, Kind::Fill { value: 0.0, .. })).collect();
@@ -94,7 +94,7 @@ fn gradient_beside_detached_bias(no_fusion: bool) -> Vec<f64> {
     let h = conv2d(&mut g, "conv", (x, w, Some(constant)), 1, Padding::Valid).unwrap();
     let h = relu(&mut g, "relu", h).unwrap();
     let h = max_pool2d(&mut g, "pool", h, 2, 2).unwrap();
-    let (h, norm) = (half_squared_norm(&mut g, "h", h).unwrap(), half_squared_norm(&mut g, "norm", b).unwrap());
+    let (h, norm) = (half_squared_norm(&mut g, "h", &[h]).unwrap(), half_squared_norm(&mut g, "norm", &[b]).unwrap());
     let loss = add(&mut g, "loss", h, norm, 1.0).unwrap();
     let request = Request { targets: &[(loss, None)], gradients: &[b, w], no_fusion, ..Request::default() };
     let plan = Plan::build(g, &request, 8).unwrap();
@@ -118,7 +118,7 @@ fn a_gradient_through_sign_is_refused_by_name() {
     let mut g = Graph::new(&mut store);
     let x = parameter(&mut g, "x", &[('S', 1), ('D', 4)]);
     let y = unary(&mut g, "direction", x, Unary::Sign).unwrap();
-    let loss = half_squared_norm(&mut g, "loss", y).unwrap();
+    let loss = half_squared_norm(&mut g, "loss", &[y]).unwrap();
     let error = gradients(g, loss, &[x]).unwrap_err();
     assert_eq!(error.exit_code(), 2);
     let said = error.to_string();
@@ -133,7 +133,7 @@ fn sign_of_a_constant_needs_no_gradient() {
     let constant = g.stop_gradient(x);
     let direction = unary(&mut g, "direction", constant, Unary::Sign).unwrap();
     let y = multiply(&mut g, "y", x, direction).unwrap();
-    let loss = half_squared_norm(&mut g, "loss", y).unwrap();
+    let loss = half_squared_norm(&mut g, "loss", &[y]).unwrap();
     gradients(g, loss, &[x]).unwrap();
 }
 
@@ -162,7 +162,7 @@ fn a_parameter_asked_for_twice_is_one_tensor_with_one_gradient() {
     let (x, again) = (parameter(&mut g, "x", &[('S', 1), ('D', 4)]), parameter(&mut g, "x", &[('S', 1), ('D', 4)]));
     assert_eq!(x, again);
     let y = multiply(&mut g, "y", x, again).unwrap();
-    let loss = half_squared_norm(&mut g, "loss", y).unwrap();
+    let loss = half_squared_norm(&mut g, "loss", &[y]).unwrap();
     assert_eq!(writers(&gradients(g, loss, &[x]).unwrap()).len(), 2);
     let mut g = Graph::new(&mut store);
     let error = g.parameter("x", Shape::new(&[('S', 1), ('D', 5)]), Init::Uniform(1.0)).unwrap_err();

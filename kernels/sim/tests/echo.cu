@@ -116,3 +116,20 @@ extern "C" __global__ void echo_schedule(Schedule d, u32* out) {
     out[6] = word(d.beta1);
     out[7] = word(d.beta2);
 }
+
+static_assert(sizeof(ScalarProgram) == 16 + 24 * MOST_STEPS, "as in src/call");
+extern "C" __global__ void echo_scalar_program(ScalarProgram d, u32* out) {
+    out[0] = word(d.steps);
+    out[1] = word(d.reads);
+    out[2] = word(d.writes);
+    out[3] = word(d.added);
+    for (u32 i = 0; i < MOST_STEPS; i++) {
+        u32* step = out + 4 + 6 * i;
+        step[0] = word(d.step[i].code);
+        step[1] = word(d.step[i].factor);
+        step[2] = word(d.step[i].a);
+        step[3] = word(d.step[i].b);
+        step[4] = word(d.step[i].y);
+        step[5] = word(d.step[i].add);
+    }
+}

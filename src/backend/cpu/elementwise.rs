@@ -41,8 +41,11 @@ pub fn scale_group<T: Real>(io: &Io<T>, group: &ScaleGroup) {
 }
 
 pub fn scale_by_scalar<T: Real>(io: &Io<T>, factor: f32) {
-    let scalar = io.read(1)[0];
-    scale_blocks(io.adds(0), io.strided(0), io.strided_mut(0), T::of(factor.into()) * scalar);
+    let parts = io.writes();
+    let factor = T::of(factor.into()) * io.read(parts)[0];
+    for part in 0..parts {
+        scale_blocks(io.adds(part), io.strided(part), io.strided_mut(part), factor);
+    }
 }
 
 pub fn fill<T: Real>(io: &Io<T>, value: f32) {
@@ -60,8 +63,11 @@ pub fn sum_grad<T: Real>(io: &Io<T>) {
 }
 
 pub fn half_squared_norm<T: Real>(io: &Io<T>) {
-    let x = io.strided::<T>(0);
-    let total: f64 = (0..x.count).map(|s| sum_of(x.block(s), |x| x.f64() * x.f64())).sum();
+    let part = |part: usize| -> f64 {
+        let x = io.strided::<T>(part);
+        (0..x.count).map(|s| sum_of(x.block(s), |x| x.f64() * x.f64())).sum()
+    };
+    let total: f64 = (0..io.reads()).map(part).sum();
     store(io.adds(0), &mut io.write(0)[0], T::of(0.5 * total));
 }
 

@@ -232,6 +232,16 @@ impl<'a, T: Real> Io<'a, T> {
         self.strided_mut::<E>(i).flat()
     }
 
+    /// Number of regions read.
+    pub fn reads(&self) -> usize {
+        self.call.reads.len()
+    }
+
+    /// Number of regions written.
+    pub fn writes(&self) -> usize {
+        self.call.writes.len()
+    }
+
     /// True when written region `i` is to be added to, false when it is to be overwritten.
     pub fn adds(&self, i: usize) -> bool {
         self.call.writes[i].1 == Write::Add

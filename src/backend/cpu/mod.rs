@@ -27,6 +27,7 @@ mod pool2d;
 mod rank_update;
 mod real;
 mod samples;
+mod scalars;
 mod skinny;
 mod softmax;
 #[cfg(test)]
@@ -69,6 +70,7 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::Scale { factor, .. } => elementwise::scale(io, *factor),
         Kind::ScaleGroup(group) => elementwise::scale_group(io, group),
         Kind::ScaleByScalar { factor, .. } => elementwise::scale_by_scalar(io, *factor),
+        Kind::ScalarProgram(program) => scalars::program(io, program),
         Kind::Fill { value, .. } => elementwise::fill(io, *value),
         Kind::Sum { .. } => elementwise::sum(io),
         Kind::SumGrad { .. } => elementwise::sum_grad(io),

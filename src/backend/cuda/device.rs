@@ -4,7 +4,7 @@ use super::launch::{Address, Graph, Launch, Launcher};
 use super::lower;
 use super::lowering::{Addresses, Lowering, Math};
 use crate::backend::Backend;
-use crate::call::{Dtype, Place, Region};
+use crate::call::{Call, Dtype, Place, Region};
 use crate::graph::{Layout, Store};
 use crate::plan::{Plan, bytes};
 use crate::{Error, Result};
@@ -65,7 +65,10 @@ impl<L: Launcher> Cuda<L> {
             });
             Lowered { name: plan.name.clone(), workspace: plan.workspace.clone(), calls: calls.collect(), graph: None }
         };
-        let plans = plans.iter().map(lowered).collect();
+        let plans: Vec<Lowered> = plans.iter().map(lowered).collect();
+        for launch in plans.iter().flat_map(|plan| plan.calls.iter().flatten()) {
+            launcher.prepare(launch.kernel, launch.shared)?;
+        }
         Ok(Self { launcher, persistent: (base, layout), workspace: workspace_address, plans })
     }
 
@@ -88,22 +91,20 @@ impl<L: Launcher> Cuda<L> {
 impl<L: Launcher> Backend for Cuda<L> {
     fn run(&mut self, plan: &Plan) -> Result<()> {
         let index = self.plans.iter().position(|lowered| lowered.name == plan.name).ok_or_else(|| unknown(plan))?;
-        let graph = match self.plans[index].graph {
+        if !self.launcher.captures() {
+            return (0..plan.calls.len()).try_for_each(|call| self.run_one(plan, call));
+        }
+        let lowered = &mut self.plans[index];
+        let graph = match lowered.graph {
             Some(graph) => graph,
-            None => {
-                self.launcher.begin_capture()?;
-                for launch in self.plans[index].calls.iter().flatten() {
-                    self.launcher.launch(launch)?;
-                }
-                *self.plans[index].graph.insert(self.launcher.end_capture()?)
-            }
+            None => *lowered.graph.insert(capture(&mut self.launcher, plan, &lowered.calls)?),
         };
         self.launcher.replay(graph)
     }
 
     fn run_one(&mut self, plan: &Plan, index: usize) -> Result<()> {
         let lowered = self.plans.iter().find(|lowered| lowered.name == plan.name).ok_or_else(|| unknown(plan))?;
-        lowered.calls[index].iter().try_for_each(|launch| self.launcher.launch(launch))
+        launch_call(&mut self.launcher, &plan.calls[index], &lowered.calls[index])
     }
 
     fn bytes(&self, plan: Option<&Plan>, region: Region) -> Result<Cow<'_, [u8]>> {
@@ -138,6 +139,22 @@ impl<L: Launcher> Backend for Cuda<L> {
             Place::Workspace => plan.workspace.slots[region.buffer.index].dtype,
         }
     }
+}
+
+/// Captures the launches of a plan's calls.
+fn capture<L: Launcher>(launcher: &mut L, plan: &Plan, calls: &[Vec<Launch>]) -> Result<Graph> {
+    launcher.begin_capture()?;
+    let captured = plan.calls.iter().zip(calls).try_for_each(|(call, launches)| launch_call(launcher, call, launches));
+    let graph = launcher.end_capture();
+    captured.and(graph)
+}
+
+/// Launches a call under its name.
+fn launch_call<L: Launcher>(launcher: &mut L, call: &Call, launches: &[Launch]) -> Result<()> {
+    launcher.begin_range(call.kind.name());
+    let launched = launches.iter().try_for_each(|launch| launcher.launch(launch));
+    launcher.end_range();
+    launched
 }
 
 /// Alignment of the parts of the allocation, bytes.

@@ -74,7 +74,16 @@ pub trait Launcher {
     /// When the bytes lie outside an allocation, or an earlier launch failed.
     fn read(&self, from: Address, bytes: &mut [u8]) -> Result<()>;
 
-    /// Runs a kernel, or records it while a capture is open.
+    /// Makes a kernel ready to be launched with up to `shared` bytes of dynamic shared memory.
+    ///
+    /// # Errors
+    /// When there is no such kernel, the device cannot load it, or a capture is open.
+    fn prepare(&mut self, kernel: &'static str, shared: u32) -> Result<()>;
+
+    /// True when plans are to be captured and replayed; false when their launches are to be run one by one.
+    fn captures(&self) -> bool;
+
+    /// Runs a prepared kernel, or records it while a capture is open.
     ///
     /// # Errors
     /// When there is no such kernel, its parameters have other sizes, or it fails.
@@ -97,6 +106,11 @@ pub trait Launcher {
     /// # Errors
     /// As [`launch`](Self::launch).
     fn replay(&mut self, graph: Graph) -> Result<()>;
+
+    /// Names what is launched until [`end_range`](Self::end_range), for profilers.
+    fn begin_range(&mut self, _name: &str) {}
+
+    fn end_range(&mut self) {}
 
     /// Starts the device's timer behind all launches so far. `cold`: empties its caches first.
     ///

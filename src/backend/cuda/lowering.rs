@@ -166,13 +166,13 @@ impl<'a> Lowering<'a> {
 
     /// Appends a launch with one thread for each of `elements`, up to a grid that fills any GPU (kernels loop on).
     pub fn launch_elements(&mut self, kernel: &'static str, elements: u32, arguments: Arguments) {
-        self.launch(
-            kernel,
-            [elements.div_ceil(ELEMENT_THREADS).clamp(1, MOST_ELEMENT_BLOCKS), 1, 1],
-            ELEMENT_THREADS,
-            arguments,
-        );
+        self.launch(kernel, [element_blocks(elements), 1, 1], ELEMENT_THREADS, arguments);
     }
+}
+
+/// Blocks of an element-wise kernel.
+pub fn element_blocks(elements: u32) -> u32 {
+    elements.div_ceil(ELEMENT_THREADS).clamp(1, MOST_ELEMENT_BLOCKS)
 }
 
 /// Threads of a block of an element-wise kernel.

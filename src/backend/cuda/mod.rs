@@ -8,7 +8,9 @@ mod conv2d_pool;
 mod conv2d_tensor;
 mod conv2d_tensor_weight;
 mod device;
+pub mod driver;
 mod elementwise;
+pub mod embedded;
 mod launch;
 mod linear;
 mod linear_group;
@@ -20,6 +22,7 @@ mod per_weight_kl;
 mod pool2d;
 mod rank_update;
 mod samples;
+mod scalars;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod softmax;
@@ -55,11 +58,12 @@ pub fn lower(l: &mut Lowering) {
         Kind::Multiply { elements } => elementwise::multiply(l, *elements),
         Kind::Scale { elements, factor } => elementwise::scale(l, *elements, *factor),
         Kind::ScaleGroup(group) => elementwise::scale_group(l, group),
-        Kind::ScaleByScalar { elements, factor } => elementwise::scale_by_scalar(l, *elements, *factor),
+        Kind::ScaleByScalar { factor, .. } => elementwise::scale_by_scalar(l, *factor),
+        Kind::ScalarProgram(program) => scalars::program(l, program),
         Kind::Fill { elements, value } => elementwise::fill(l, *elements, *value),
         Kind::Sum { elements } => elementwise::sum(l, *elements),
         Kind::SumGrad { elements } => elementwise::sum_grad(l, *elements),
-        Kind::HalfSquaredNorm { elements } => elementwise::half_squared_norm(l, *elements),
+        Kind::HalfSquaredNorm { .. } => elementwise::half_squared_norm(l),
         Kind::MaxPool2dForward(d) => pool2d::max_forward(l, d),
         Kind::MaxPool2dGrad(d) => pool2d::max_grad(l, d),
         Kind::AvgPool2dForward(d) => pool2d::avg_forward(l, d),

@@ -111,6 +111,11 @@ impl Sim {
         unsafe { sim_clear_buffers(start as *const c_void) }
     }
 
+    fn kernel(&self, name: &str) -> Result<usize> {
+        let kernel = self.kernels.get(name).copied();
+        kernel.ok_or_else(|| Error::run(format!("simulated device: there is no kernel {name}")))
+    }
+
     fn outside_capture(&self, what: &str) -> Result<()> {
         match self.recording {
             Some(_) => Err(Error::run(format!("{what} is not permitted while a step is being captured"))),
@@ -131,9 +136,7 @@ impl Sim {
     }
 
     fn execute(&mut self, launch: &Launch) -> Result<()> {
-        let Some(&kernel) = self.kernels.get(launch.kernel) else {
-            return Err(Error::run(format!("simulated device: there is no kernel {}", launch.kernel)));
-        };
+        let kernel = self.kernel(launch.kernel)?;
         check_sizes(kernel, launch)?;
         let arguments: Vec<*const c_void> =
             launch.arguments.parameters().map(|parameter| parameter.as_ptr().cast()).collect();
@@ -210,6 +213,15 @@ impl Launcher for Sim {
         // SAFETY: the source was checked to lie inside an allocation of this device.
         unsafe { ptr::copy_nonoverlapping(pointer, bytes.as_mut_ptr(), bytes.len()) };
         Ok(())
+    }
+
+    fn prepare(&mut self, kernel: &'static str, _: u32) -> Result<()> {
+        self.outside_capture("loading a kernel")?;
+        self.kernel(kernel).map(drop)
+    }
+
+    fn captures(&self) -> bool {
+        true
     }
 
     fn launch(&mut self, launch: &Launch) -> Result<()> {
