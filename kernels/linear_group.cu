@@ -9,7 +9,7 @@ struct ForwardMap {
     const float* w;
     const float* bias;  // or null
     float* y;
-    u32 rows, inputs, outputs, add, first_block, unused;
+    u32 rows, inputs, outputs, first_block;
 };
 struct ForwardMaps {
     ForwardMap maps[MOST_PARTS];
@@ -22,7 +22,7 @@ struct GradMap {
     float* dw;
     float* db;  // or null
     float* dx;
-    u32 rows, inputs, outputs, add_dw, add_db, add_dx, first_block, unused;
+    u32 rows, inputs, outputs, add_dw, add_db, add_dx, first_block, weight_tiles;
 };
 struct GradMaps {
     GradMap maps[MOST_PARTS];
@@ -30,9 +30,8 @@ struct GradMaps {
 
 template <int ROWS> DEVICE void multiply_map(u32 count, Function f, const ForwardMaps& table) {
     const ForwardMap m = table.maps[part_of_block(table.maps, count)];
-    const Target y = {m.y, m.rows, m.outputs, m.add, false, {f, m.bias}};
-    const u32 tiles = divide_up(m.outputs, WARPS * group_of(ROWS));
-    multiply_rows<ROWS>({m.x, m.w, m.rows, m.inputs, m.outputs}, y, blockIdx.x - m.first_block, tiles);
+    const Target y = {m.y, m.rows, m.outputs, 0, false, {f, m.bias}};
+    multiply_rows<ROWS>({m.x, m.w, m.rows, m.inputs, m.outputs}, y, blockIdx.x - m.first_block, m.outputs);  // one tile
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 2) linear_group_4_rows(u32 count, Function f, ForwardMaps table) {
@@ -129,9 +128,8 @@ template <int ROWS> DEVICE void input_columns(const GradMap& m, Function f, u32 
 template <int ROWS> DEVICE void gradients_of_map(u32 count, Function f, const GradMaps& table) {
     const GradMap m = table.maps[part_of_block(table.maps, count)];
     const u32 block = blockIdx.x - m.first_block;
-    const u32 weight_tiles = divide_up(m.outputs, TILE) * divide_up(m.inputs, TILE);
-    if (block < weight_tiles) weight_tile<ROWS>(m, f, block);
-    else input_columns<ROWS>(m, f, (block - weight_tiles) * INPUT_COLUMNS);
+    if (block < m.weight_tiles) weight_tile<ROWS>(m, f, block);
+    else input_columns<ROWS>(m, f, (block - m.weight_tiles) * INPUT_COLUMNS);
 }
 
 extern "C" __global__ void __launch_bounds__(GRAD_THREADS, 4) linear_group_grad_4_rows(u32 count, Function f, GradMaps table) {

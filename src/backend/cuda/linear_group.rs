@@ -16,9 +16,7 @@ struct ForwardMap {
     rows: u32,
     inputs: u32,
     outputs: u32,
-    add: u32,
     first_block: u32,
-    unused: u32,
 }
 
 /// `GradMap` of kernels/linear_group.cu.
@@ -39,7 +37,7 @@ struct GradMap {
     add_db: u32,
     add_dx: u32,
     first_block: u32,
-    unused: u32,
+    weight_tiles: u32,
 }
 
 pub fn forward(l: &mut Lowering, group: &LinearGroup) {
@@ -55,6 +53,7 @@ pub fn forward(l: &mut Lowering, group: &LinearGroup) {
         let x = map * group.forward_reads();
         let (rows, inputs) = sizes(l, x);
         let y = l.write(map);
+        assert_eq!(y.add, 0, "groups of maps overwrite");
         *entry = ForwardMap {
             x: l.read(x).data,
             w: l.read(x + 1).data,
@@ -63,9 +62,7 @@ pub fn forward(l: &mut Lowering, group: &LinearGroup) {
             rows,
             inputs,
             outputs: y.len,
-            add: y.add,
             first_block: blocks,
-            unused: 0,
         };
         blocks += y.len.div_ceil(WARPS * outputs_of_warp);
     }
@@ -86,10 +83,25 @@ pub fn grad(l: &mut Lowering, group: &LinearGroup, input_gradient: bool) {
         let [(dw, add_dw), (db, add_db), (dx, add_dx)] = [Some(at.dw), at.db, at.dx].map(write);
         let [x, dy, y, w] = [Some(at.x), Some(at.dy), at.y, at.w].map(read);
         let first_block = blocks;
-        *entry =
-            GradMap { x, dy, y, w, dw, db, dx, rows, inputs, outputs, add_dw, add_db, add_dx, first_block, unused: 0 };
-        blocks += outputs.div_ceil(TILE) * inputs.div_ceil(TILE);
-        blocks += if input_gradient { inputs.div_ceil(INPUT_COLUMNS) } else { 0 };
+        let weight_tiles = outputs.div_ceil(TILE) * inputs.div_ceil(TILE);
+        *entry = GradMap {
+            x,
+            dy,
+            y,
+            w,
+            dw,
+            db,
+            dx,
+            rows,
+            inputs,
+            outputs,
+            add_dw,
+            add_db,
+            add_dx,
+            first_block,
+            weight_tiles,
+        };
+        blocks += weight_tiles + if input_gradient { inputs.div_ceil(INPUT_COLUMNS) } else { 0 };
         most_rows = most_rows.max(rows);
     }
     let kernel = match most_rows {

@@ -6,7 +6,7 @@ mod list;
 pub use list::text as list;
 
 use crate::backend::Backend;
-use crate::call::{Dtype, Optimizer, scalar, word};
+use crate::call::{Dtype, Moments, Optimizer, scalar, word};
 use crate::graph::{Graph, Store, TensorId};
 use crate::plan::{Plan, Request};
 use crate::train::initialise;
@@ -99,7 +99,7 @@ pub fn plan(shape: &Shape) -> Result<(Store, Plan, usize)> {
         _ => Some(seed(&mut g, output)?),
     };
     let targets = [(output, seed)];
-    let optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5 };
+    let optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, moments: Moments::Fp32 };
     let plain = Request { name: shape.name, no_grouping: true, ..Request::default() };
     let request = match shape.mode {
         Mode::Forward => Request { keep: &[output], ..plain },
