@@ -171,7 +171,7 @@ impl<'a> Lowering<'a> {
 }
 
 /// Blocks of an element-wise kernel.
-pub fn element_blocks(elements: u32) -> u32 {
+fn element_blocks(elements: u32) -> u32 {
     elements.div_ceil(ELEMENT_THREADS).clamp(1, MOST_ELEMENT_BLOCKS)
 }
 
