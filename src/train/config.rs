@@ -245,6 +245,7 @@ fn default_rate(paper: bool, method: MethodKind, generator: GeneratorKind) -> f3
 fn default_ood(data: &str) -> &'static str {
     match data {
         "mnist" | "fashion-mnist" => "notmnist",
+        "cifar5" => "cifar5-rest",
         "synthetic" => "letters",
         _ => "uniform",
     }

@@ -72,7 +72,8 @@ impl std::str::FromStr for Anneal {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Options {
-    /// Data set: mnist, fashion-mnist, synthetic (default), or a folder with the four IDX files.
+    /// Data set: mnist, fashion-mnist, cifar10, cifar5 (its classes 0 to 4), synthetic (default), a folder with the four
+    /// IDX files or the binary batches of CIFAR-10, or their .tar.gz.
     #[arg(value_name = "DATA")]
     pub data: Option<String>,
     /// Set of defaults.
@@ -160,8 +161,8 @@ pub struct Options {
     /// Posterior samples of the evaluation. Default: 100.
     #[arg(long, value_name = "T")]
     pub eval_samples: Option<usize>,
-    /// Out-of-distribution set of the evaluation, or none. Default: notmnist for mnist and fashion-mnist, letters for
-    /// synthetic, else uniform.
+    /// Out-of-distribution set of the evaluation, or none. Default: notmnist for mnist and fashion-mnist, cifar5-rest
+    /// (the classes 5 to 9) for cifar5, letters for synthetic, else uniform.
     #[arg(long, value_name = "SET")]
     pub ood: Option<String>,
 }
