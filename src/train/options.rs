@@ -140,6 +140,10 @@ pub struct Options {
     /// Clip each element of the gradients to [-BOUND, BOUND] (gradients are then stored).
     #[arg(long, value_name = "BOUND")]
     pub clip: Option<f32>,
+    /// Train on random standardised 24x24 crops, flipped and of random contrast, and evaluate the centre. Default: true for
+    /// cifar10 and cifar5, else false.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub augment: Option<bool>,
     /// Images of a step. Default: 100.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
@@ -208,6 +212,7 @@ impl Options {
             warmup: self.warmup.or(other.warmup),
             decay: self.decay.or(other.decay),
             clip: self.clip.or(other.clip),
+            augment: self.augment.or(other.augment),
             batch: self.batch.or(other.batch),
             epochs: self.epochs.or(other.epochs),
             seed: self.seed.or(other.seed),

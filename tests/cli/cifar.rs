@@ -1,6 +1,6 @@
 //! CIFAR-10 by name: a whole run, its evaluation, its resumption, the list.
 
-use crate::common::{bbh, metrics, tensors};
+use crate::common::{bbh, metrics, tensors, write_set};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -64,7 +64,7 @@ fn map_learns_what_colour_is_in_two_epochs() {
     let bytes = |name: &str| weights.iter().find(|(key, _)| key.as_str() == name).map(|(_, bytes)| bytes.len());
     assert_eq!(
         (bytes("conv1.w"), bytes("fc1.w")),
-        (Some(4 * 20 * 3 * 25), Some(4 * 500 * 1250)),
+        (Some(4 * 20 * 3 * 25), Some(4 * 500 * 450)),
         "{:?}",
         weights.keys()
     );
@@ -97,6 +97,28 @@ fn a_hypernet_killed_after_an_epoch_ends_as_one_that_was_not() {
     let checkpoint = |run: &Path| tensors(&run.join("checkpoint.safetensors"));
     assert!(checkpoint(&whole) == checkpoint(&killed) && metrics(&whole) == metrics(&killed));
     assert_eq!(summary(&whole)["ood"], summary(&killed)["ood"]);
+}
+
+#[test]
+fn augmented_images_are_24_pixels_wide_and_others_32() {
+    let dir = tempfile::tempdir().unwrap();
+    write_cifar(dir.path(), 20);
+    let dry = |more: &[&str]| {
+        let args = [&["train", "cifar5", "--method", "map", "--model", "lenet", "--dry-run"], more].concat();
+        let output = bbh(&args).env("BBH_DATA", dir.path()).assert().success().get_output().clone();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let parameters = |features: usize| 20 * 75 + 20 + 50 * 500 + 50 + 500 * features + 500 + 5 * 500 + 5;
+    for (more, features) in [(&[][..], 450), (&["--augment"], 450), (&["--augment", "false"], 1250)] {
+        let text = dry(more);
+        assert!(text.starts_with(&format!("parameters {}, ", parameters(features))), "{more:?}: {text}");
+    }
+    write_set(&dir.path().join("small"), 20, 5);
+    let small = dir.path().join("small");
+    let args = ["train", small.to_str().unwrap(), "--model", "mlp", "--augment", "--ood", "none"];
+    let output = bbh(&args).assert().code(2).get_output().clone();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("24x24") && text.contains("16x16"), "{text}");
 }
 
 #[test]
