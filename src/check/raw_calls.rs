@@ -170,7 +170,7 @@ fn crops() -> Vec<RawCall> {
                     contrast_width,
                 }),
                 reads: vec![Piece::real(x).between(0.0, 1.0), Piece::words(&[3, 0xdead_beef, 17, 0])],
-                writes: vec![(Piece::real(y), if random == 1 { Write::Set } else { Write::Add })],
+                writes: vec![(Piece::real(y), Write::Set)],
             });
         }
     }
