@@ -83,13 +83,18 @@ fn one<T: Real>(d: &AugmentDims, view: View, x: &[T], y: &mut [T]) {
 
 /// The crop of one channel; zeros outside the image.
 fn cut<T: Real>(d: &AugmentDims, view: View, x: &[T], y: &mut [T]) {
-    let (side, height, width) = (d.side as isize, d.height as isize, d.width as isize);
-    for (i, y) in y.iter_mut().enumerate() {
-        let (row, column) = (i as isize / side, i as isize % side);
-        let column = if view.flip { side - 1 - column } else { column };
-        let (row, column) = (row + view.top, column + view.left);
-        let inside = (0..height).contains(&row) && (0..width).contains(&column);
-        *y = if inside { x[(row * width + column) as usize] } else { T::ZERO };
+    let (side, width) = (d.side as usize, d.width as usize);
+    for (row, y) in y.chunks_exact_mut(side).enumerate() {
+        let row = usize::try_from(row as isize + view.top).ok().filter(|&row| row < d.height as usize);
+        let x = row.map_or(&[][..], |row| &x[row * width..(row + 1) * width]);
+        let value = |column: usize| {
+            let column = usize::try_from(column as isize + view.left).ok();
+            column.and_then(|column| x.get(column)).copied().unwrap_or(T::ZERO)
+        };
+        match view.flip {
+            true => y.iter_mut().rev().enumerate().for_each(|(column, y)| *y = value(column)),
+            false => y.iter_mut().enumerate().for_each(|(column, y)| *y = value(column)),
+        }
     }
 }
 
