@@ -21,6 +21,10 @@ struct NearestDims { u32 samples, parts, total; };
 struct SampleDims { u32 samples, inner; };
 struct BiasDims { u32 samples, rows, channels, inner; };
 struct GatherDims { u32 images, batch, pixels, steps_per_epoch, shuffle, stream; };
+struct AugmentDims {
+    u32 batch, channels, height, width, side, pad, random, stream;
+    float contrast_low, contrast_width;
+};
 struct Schedule {
     float learning_rate;
     u32 warmup_steps, decay_steps;

@@ -34,7 +34,8 @@ const ROWS: [&[&str]; 12] = [
 ];
 
 /// Rooms in which each op family is found by one name.
-const FAMILIES: [&str; 11] = [
+const FAMILIES: [&str; 12] = [
+    "augment",
     "batch",
     "bias",
     "conv2d",

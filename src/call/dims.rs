@@ -192,3 +192,30 @@ pub struct GatherDims {
     pub shuffle: u32,
     pub stream: u32,
 }
+
+// ---- augment: y[n] = standardised crop of x[n] [C, H, W] -----------------------------------------------------------------
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub struct AugmentDims {
+    pub batch: u32,
+    /// At most [`MOST_CHANNELS`](Self::MOST_CHANNELS).
+    pub channels: u32,
+    pub height: u32,
+    pub width: u32,
+    /// Height and width of the crop, at most those of the image.
+    pub side: u32,
+    /// Zeros on each side of the image before a random crop.
+    pub pad: u32,
+    /// 1: place, flip and contrast of row n from counter n of `stream`; 0: the centre as it is.
+    pub random: u32,
+    pub stream: u32,
+    /// Lower end and width of the interval of contrast factors.
+    pub contrast_low: f32,
+    pub contrast_width: f32,
+}
+
+impl AugmentDims {
+    /// Channels that a kernel keeps the means of.
+    pub const MOST_CHANNELS: usize = 4;
+}

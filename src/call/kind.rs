@@ -131,6 +131,8 @@ pub enum Kind {
 
     /// images U8, labels U8, words -> x [N, pixels] = byte / 255, labels U32 [N], row weights [N] (0 for rows past the end)
     GatherBatch(GatherDims),
+    /// x [N, C, H, W], words -> y [N, C, side, side], each image with mean 0 and standard deviation 1
+    Augment(AugmentDims),
     /// -> words (step + 1), scalars: learning rate, anneal and corrections of the new step
     AdvanceStep(Schedule),
     /// loss, cross-entropy, kl, scaled kl, correct (1 element each), row weights [N] -> metrics F64, added
@@ -192,6 +194,7 @@ impl Kind {
             Self::OptimizerStep { .. } => "optimizer_step",
             Self::ClipByValue { .. } => "clip_by_value",
             Self::GatherBatch(..) => "gather_batch",
+            Self::Augment(..) => "augment",
             Self::AdvanceStep(..) => "advance_step",
             Self::AccumulateMetrics { .. } => "accumulate_metrics",
         }

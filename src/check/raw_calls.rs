@@ -6,8 +6,8 @@ use crate::call::*;
 
 /// All of them.
 pub fn raw_calls() -> Vec<RawCall> {
-    let calls = [rank_updates(), optimizer_steps(), batches(), counters(), element_wise(), noise()].concat();
-    let wide = [rank_updates(), optimizer_steps(), batches(), noise()].concat();
+    let calls = [rank_updates(), optimizer_steps(), batches(), counters(), element_wise(), noise(), crops()].concat();
+    let wide = [rank_updates(), optimizer_steps(), batches(), noise(), crops()].concat();
     // One of several is enough: the paths for unaligned memory do not depend on the shape.
     let unaligned = wide.into_iter().step_by(5).map(RawCall::unaligned);
     calls.into_iter().chain(unaligned).chain(linear_groups()).collect()
@@ -137,6 +137,41 @@ fn batches() -> Vec<RawCall> {
                     ],
                 });
             }
+        }
+    }
+    calls
+}
+
+/// Crops of the centre and at random places, of one to four channels, with and without padding.
+fn crops() -> Vec<RawCall> {
+    let mut calls = Vec::new();
+    for (batch, channels, [height, width], side, pad) in [
+        (1_u32, 1_u32, [1_u32, 1_u32], 1_u32, 0_u32),
+        (3, 2, [5, 7], 4, 1),
+        (33, 3, [32, 32], 24, 2),
+        (2, 4, [13, 9], 9, 5),
+        (5, 3, [24, 24], 24, 0),
+    ] {
+        for random in [0, 1] {
+            let [x, y] = [height * width, side * side].map(|plane| (batch * channels * plane) as usize);
+            let (stream, contrast_low, contrast_width) = (55, 0.2, 1.6);
+            calls.push(RawCall {
+                name: format!("{batch} of {channels} x {height} x {width} to {side}, pad {pad}, random {random}"),
+                kind: Kind::Augment(AugmentDims {
+                    batch,
+                    channels,
+                    height,
+                    width,
+                    side,
+                    pad,
+                    random,
+                    stream,
+                    contrast_low,
+                    contrast_width,
+                }),
+                reads: vec![Piece::real(x).between(0.0, 1.0), Piece::words(&[3, 0xdead_beef, 17, 0])],
+                writes: vec![(Piece::real(y), Write::Set)],
+            });
         }
     }
     calls

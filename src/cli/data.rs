@@ -17,7 +17,7 @@ pub struct Args {
 enum Command {
     /// Download a data set into the data folder.
     Fetch {
-        /// mnist, fashion-mnist, notmnist or cifar10.
+        /// mnist, fashion-mnist, notmnist or cifar10 (cifar5 comes with it).
         set: String,
         /// Data folder. Default: $BBH_DATA, else the cache folder.
         #[arg(long, value_name = "DIR")]
@@ -58,10 +58,14 @@ pub fn run(args: Args) -> Result<()> {
             print("synthetic      rendered by the program, no download; out of distribution: letters\n");
             for name in fetch::NAMES {
                 let source = fetch::find(name)?;
-                let there = folder.join(source.folder).is_dir();
-                let state = if there { "there".into() } else { format!("missing: bbh data fetch {name}") };
+                let state = match (name, folder.join(source.folder).is_dir()) {
+                    ("cifar10", _) => data::cifar::state(&folder),
+                    (_, true) => "there".into(),
+                    (_, false) => format!("missing: bbh data fetch {name}"),
+                };
                 print(&format!("{name:<14} {}/ ({state})\n", source.folder));
             }
+            print("cifar5         classes 0-4 of cifar10; out of distribution: cifar5-rest, the classes 5-9\n");
         }
     }
     Ok(())

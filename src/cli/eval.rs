@@ -26,7 +26,7 @@ pub struct Args {
     /// Use the weights of the best validation epoch.
     #[arg(long)]
     best: bool,
-    /// Folder that holds mnist/, fashion-mnist/, notmnist/. Default: $BBH_DATA, else the cache folder.
+    /// Folder that holds mnist/, fashion-mnist/, notmnist/, cifar-10-batches-bin/. Default: $BBH_DATA, else the cache folder.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]

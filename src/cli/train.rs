@@ -30,7 +30,7 @@ pub struct Args {
     /// Go on with the run in this folder, with its own configuration.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "config"])]
     resume: Option<PathBuf>,
-    /// Folder that holds mnist/, fashion-mnist/, notmnist/. Default: $BBH_DATA, else the cache folder.
+    /// Folder that holds mnist/, fashion-mnist/, notmnist/, cifar-10-batches-bin/. Default: $BBH_DATA, else the cache folder.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -119,15 +119,15 @@ fn run_configured(args: &Args, resumed: Option<RunFolder>, config: Config) -> Re
 /// When a file is missing or malformed.
 pub fn load_sets(config: &Config, data_dir: Option<&Path>) -> Result<Sets> {
     let synthetic = SyntheticConfig::default();
-    let set = data::load(&config.data, data_dir, synthetic)?;
+    let limit = config.train_limit.unwrap_or(usize::MAX);
+    let set = data::load_first(&config.data, data_dir, synthetic, limit)?;
     let ood = match config.ood.as_str() {
         "none" => None,
         name => Some(data::load_ood(name, data_dir, &set.test, synthetic)?),
     };
-    let train = set.train.take(config.train_limit.unwrap_or(usize::MAX));
     let (train, valid) = match config.valid_fraction {
-        0.0 => (train, None),
-        share => train.split_validation(share).map(|(train, valid)| (train, Some(valid)))?,
+        0.0 => (set.train, None),
+        share => set.train.split_validation(share).map(|(train, valid)| (train, Some(valid)))?,
     };
     if train.is_empty() {
         return Err(Error::input("train-limit: expected at least 1 training image, found 0"));

@@ -37,7 +37,8 @@ pub(super) fn load_path_test(folder: &Path) -> Result<ImageSet> {
     load_half(folder, "t10k", &folder_name(folder), Origin::Path, None)
 }
 
-fn folder_name(folder: &Path) -> String {
+/// The last part of a path.
+pub(super) fn folder_name(folder: &Path) -> String {
     folder.file_name().map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 

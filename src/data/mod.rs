@@ -1,5 +1,6 @@
-//! Labelled image sets: files in IDX format, digits and letters rendered by the program, uniform noise.
+//! Labelled image sets: files in IDX format, CIFAR-10, digits and letters rendered by the program, uniform noise.
 
+pub mod cifar;
 pub mod fetch;
 mod folder;
 pub mod idx;
@@ -12,9 +13,10 @@ use crate::{Error, Result};
 pub use synthetic::SyntheticConfig;
 
 /// The named sets that [`load`] knows, beside paths.
-pub const NAMES: [&str; 3] = ["mnist", "fashion-mnist", "synthetic"];
+pub const NAMES: [&str; 5] = ["mnist", "fashion-mnist", "cifar10", "cifar5", "synthetic"];
 /// The named sets that [`load_ood`] knows, beside paths.
-pub const OOD_NAMES: [&str; 5] = ["notmnist", "fashion-mnist", "mnist", "letters", "uniform"];
+pub const OOD_NAMES: [&str; 8] =
+    ["notmnist", "fashion-mnist", "mnist", "cifar10", "cifar5", "cifar5-rest", "letters", "uniform"];
 /// Environment variable that names the data folder.
 pub const DATA_VARIABLE: &str = "BBH_DATA";
 
@@ -105,25 +107,47 @@ impl ImageSet {
     }
 }
 
-/// Resolves `mnist`, `fashion-mnist`, `synthetic` or a path to a folder in the four-file layout.
+/// Resolves `mnist`, `fashion-mnist`, `cifar10`, `cifar5` (its classes 0 to 4), `synthetic`, or a path: to a folder in the
+/// four-file layout, to one with the six batches of CIFAR-10, or to their archive.
 ///
-/// Named sets other than `synthetic` are read from the folder of that name below [`data_dir`].
+/// Named sets other than `synthetic` are read from their folder below [`data_dir`]: that of the set's name, for CIFAR-10
+/// `cifar-10-batches-bin`.
 ///
 /// # Errors
 /// An unknown name, a missing file (the message says which names were looked for), a malformed file.
 pub fn load(name_or_path: &str, data_dir: Option<&Path>, synthetic: SyntheticConfig) -> Result<DataSet> {
-    match name_or_path {
-        "synthetic" => {
-            synthetic.check()?;
-            Ok(synthetic::digits(synthetic))
-        }
-        "mnist" | "fashion-mnist" => folder::load_named(name_or_path, &self::data_dir(data_dir)),
-        path => folder::load_path(existing_folder(path, &NAMES)?),
-    }
+    load_first(name_or_path, data_dir, synthetic, usize::MAX)
 }
 
-/// Resolves an out-of-distribution set: `notmnist`, `fashion-mnist`, `mnist`, `letters` (rendered A to J),
-/// `uniform` (noise), or a path to a folder that holds at least the test files.
+/// [`load`] with the first `limit` training images alone. Batches of CIFAR-10 that lie past them may be missing.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_first(
+    name_or_path: &str,
+    data_dir: Option<&Path>,
+    synthetic: SyntheticConfig,
+    limit: usize,
+) -> Result<DataSet> {
+    let root = self::data_dir(data_dir);
+    let set = match (name_or_path, cifar::classes(name_or_path), cifar::at(Path::new(name_or_path))) {
+        ("synthetic", ..) => {
+            synthetic.check()?;
+            synthetic::digits(synthetic)
+        }
+        ("mnist" | "fashion-mnist", ..) => folder::load_named(name_or_path, &root)?,
+        ("cifar10" | "cifar5", Some(classes), _) => cifar::load(&cifar::find(&root)?, name_or_path, &classes, limit)?,
+        (path, _, Some(place)) => {
+            cifar::load(&place, &folder::folder_name(Path::new(path)), &cifar::ALL_CLASSES, limit)?
+        }
+        (path, ..) => folder::load_path(existing_folder(path, &NAMES)?)?,
+    };
+    Ok(DataSet { train: set.train.take(limit), ..set })
+}
+
+/// Resolves an out-of-distribution set: `notmnist`, `fashion-mnist`, `mnist`, `cifar10`, `cifar5`, `cifar5-rest` (the
+/// classes 5 to 9 of CIFAR-10), `letters` (rendered A to J), `uniform` (noise), or a path as for [`load`], where the test
+/// files are enough.
 ///
 /// `like` is the set the model was trained on: the result has its image shape. `synthetic` gives the seed
 /// and, by its number of test images, the size of `letters` and `uniform`.
@@ -136,17 +160,20 @@ pub fn load_ood(
     like: &ImageSet,
     synthetic: SyntheticConfig,
 ) -> Result<ImageSet> {
-    let set = match name_or_path {
-        "letters" => {
+    let root = self::data_dir(data_dir);
+    let set = match (name_or_path, cifar::classes(name_or_path), cifar::at(Path::new(name_or_path))) {
+        ("letters", ..) => {
             synthetic.check()?;
             synthetic::letters(synthetic)
         }
-        "uniform" => {
+        ("uniform", ..) => {
             synthetic.check()?;
             synthetic::uniform(synthetic, like.shape())
         }
-        "notmnist" | "fashion-mnist" | "mnist" => folder::load_named_test(name_or_path, &self::data_dir(data_dir))?,
-        path => folder::load_path_test(existing_folder(path, &OOD_NAMES)?)?,
+        ("notmnist" | "fashion-mnist" | "mnist", ..) => folder::load_named_test(name_or_path, &root)?,
+        (name, Some(classes), _) => cifar::load_test(&cifar::find(&root)?, name, &classes)?,
+        (path, _, Some(place)) => cifar::load_test(&place, &folder::folder_name(Path::new(path)), &cifar::ALL_CLASSES)?,
+        (path, ..) => folder::load_path_test(existing_folder(path, &OOD_NAMES)?)?,
     };
     if set.shape() != like.shape() {
         return Err(Error::input(format!(
@@ -194,7 +221,7 @@ fn existing_folder<'a>(path: &'a str, names: &[&str]) -> Result<&'a Path> {
         return Ok(folder);
     }
     Err(Error::input(format!(
-        "expected one of {} or an existing folder with IDX files as the data set, found '{path}'; check the spelling or the path",
+        "expected one of {} or an existing folder with IDX files or CIFAR-10 batches as the data set, found '{path}'; check the spelling or the path",
         names.join(", ")
     )))
 }

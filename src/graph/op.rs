@@ -1,8 +1,8 @@
 //! The list of ops, as plain data: what a node of the graph computes. Rules (shapes, calls, gradients) stand in `ops`.
 
 use crate::call::{
-    BiasDims, Conv2dDims, GatherDims, LinearDims, NoiseDims, OneHotDims, PairwiseDims, Pool2dDims, SampleDims,
-    Schedule, SoftmaxDims, Unary,
+    AugmentDims, BiasDims, Conv2dDims, GatherDims, LinearDims, NoiseDims, OneHotDims, PairwiseDims, Pool2dDims,
+    SampleDims, Schedule, SoftmaxDims, Unary,
 };
 
 /// One op with its dims. Inputs and outputs are listed by each op's file in `ops`.
@@ -56,6 +56,8 @@ pub enum Op {
     PerWeightKl(PairwiseDims),
     /// images, labels -> x, labels, row weights
     GatherBatch(GatherDims),
+    /// x -> standardised crops
+    Augment(AugmentDims),
     /// step words and scalars move to the next step
     AdvanceStep(Schedule),
     /// loss, cross-entropy, kl, scaled kl, correct, row weights: added to the metrics
@@ -102,6 +104,7 @@ impl Op {
             Self::NearestNeighbourKl(..) => "nearest_neighbour_kl",
             Self::PerWeightKl(..) => "per_weight_kl",
             Self::GatherBatch(..) => "gather_batch",
+            Self::Augment(..) => "augment",
             Self::AdvanceStep(..) => "advance_step",
             Self::Metrics => "metrics",
             Self::Keep => "keep",

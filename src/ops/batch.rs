@@ -1,5 +1,6 @@
 //! What a step does besides mathematics: move to the next step, gather a batch from the device-resident set, keep metrics.
 
+use super::augment::{Crop, augment};
 use crate::call::{Dtype, GatherDims, Kind, Schedule, Write};
 use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
 use crate::{Error, Result};
@@ -12,6 +13,8 @@ pub struct DeviceSet {
     pub channels: usize,
     pub height: usize,
     pub width: usize,
+    /// Batches are standardised crops: at random places when shuffled, else of the centre.
+    pub crop: Option<Crop>,
 }
 
 /// Which images a plan gathers.
@@ -23,7 +26,7 @@ pub enum Order {
     Sequential,
 }
 
-/// The next batch of a data set -> x [S = 1, N, C, H, W] in [0, 1], labels U32 [N], row weights [N].
+/// The next batch of a data set -> x [S = 1, N, C, H, W] in [0, 1] (or its standardised crops), labels U32 [N], row weights [N].
 ///
 /// # Errors
 /// When the set or the batch is empty.
@@ -49,7 +52,11 @@ pub fn gather_batch(g: &mut Graph, set: &DeviceSet, batch: usize, order: Order) 
     let outputs =
         [("", Shape::new(&x), Dtype::Real), (".labels", rows.clone(), Dtype::U32), (".weights", rows, Dtype::Real)];
     let y = g.node(Op::GatherBatch(dims), "batch", &[images, labels], &outputs)?;
-    Ok([y[0], y[1], y[2]])
+    let x = match set.crop {
+        Some(crop) => augment(g, "augment", y[0], crop, order == Order::Shuffled)?,
+        None => y[0],
+    };
+    Ok([x, y[1], y[2]])
 }
 
 /// Moves the step words and scalars to the next step. The first node of a training graph.

@@ -1,6 +1,7 @@
 //! One file per op family: `infer` (the functions that model code calls: they check shapes and add nodes), `forward` and
 //! `backward` (the rules that emit calls). The two tables below are the whole list.
 
+pub mod augment;
 pub mod batch;
 pub mod bias;
 pub mod conv2d;
@@ -44,6 +45,7 @@ pub fn forward(e: &mut Emit, node: &Node) {
         Op::NearestNeighbourKl(parts) => pairwise::forward(e, node, parts),
         Op::PerWeightKl(d) => per_weight_kl::forward(e, node, d),
         Op::GatherBatch(d) => batch::gather_forward(e, node, d),
+        Op::Augment(d) => augment::forward(e, node, d),
         Op::AdvanceStep(schedule) => batch::advance_step_forward(e, schedule),
         Op::Metrics => batch::metrics_forward(e, node),
         Op::Keep => elementwise::scale_forward(e, node, 1.0),
@@ -78,7 +80,13 @@ pub fn backward(e: &mut Emit, node: &Node) -> Result<()> {
         Op::SoftmaxXent(d) => softmax::xent_backward(e, node, d),
         Op::NearestNeighbourKl(parts) => pairwise::backward(e, node, parts),
         Op::PerWeightKl(d) => per_weight_kl::backward(e, node, d),
-        Op::Normal(_) | Op::Uniform(_) | Op::GatherBatch(_) | Op::AdvanceStep(_) | Op::Metrics | Op::Keep => {
+        Op::Normal(_)
+        | Op::Uniform(_)
+        | Op::GatherBatch(_)
+        | Op::Augment(_)
+        | Op::AdvanceStep(_)
+        | Op::Metrics
+        | Op::Keep => {
             return not_differentiable(node);
         }
     }

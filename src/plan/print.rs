@@ -148,6 +148,7 @@ impl Kind {
             }
             Self::NearestNeighbourKl(d) => format!("S{} D{} in {} parts", d.samples, d.total, d.parts),
             Self::GatherBatch(d) => format!("N{} of {} x {} pixels", d.batch, d.images, d.pixels),
+            Self::Augment(d) => format!("N{} of {} x {} x {} to {}", d.batch, d.channels, d.height, d.width, d.side),
             Self::AdvanceStep(_) => String::new(),
             Self::AccumulateMetrics { rows } => format!("N{rows}"),
         }

@@ -5,6 +5,7 @@ use crate::call::{Moments, Optimizer, Schedule};
 use crate::data::ImageSet;
 use crate::method::{Bbh, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
 use crate::model::{LeNet, Mlp, Model};
+use crate::ops::augment::Crop;
 use crate::ops::pairwise::MAX_SAMPLES;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct Config {
     pub decay: DecayKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f32>,
+    #[serde(default)]
+    pub augment: bool,
     pub batch: usize,
     pub epochs: usize,
     pub seed: u64,
@@ -98,6 +101,7 @@ impl Config {
             warmup: options.warmup.unwrap_or(if paper { 0 } else { 100 }),
             decay: options.decay.unwrap_or(if paper { DecayKind::Constant } else { DecayKind::Cosine }),
             clip: options.clip,
+            augment: options.augment.unwrap_or(matches!(data.as_str(), "cifar10" | "cifar5")),
             batch: options.batch.unwrap_or(100),
             epochs,
             seed: options.seed.unwrap_or(0),
@@ -183,15 +187,21 @@ impl Config {
         }
     }
 
-    /// The main network for images like those of `set`.
+    /// How images are cut, when they are, as arXiv 1711.01297 cuts CIFAR-10: zero-padded from 32 to 36, crops of 24.
+    pub fn crop(&self) -> Option<Crop> {
+        self.augment.then_some(Crop { pad: 2, side: 24 })
+    }
+
+    /// The main network for images like those of `set`, or for their crops.
     ///
     /// # Errors
     /// When the images are too small for it.
     pub fn model(&self, set: &ImageSet) -> Result<Box<dyn Model>> {
+        let [height, width] = self.crop().map_or([set.height, set.width], |crop| [crop.side; 2]);
         Ok(match self.model {
-            ModelKind::Lenet => Box::new(LeNet::new(set.channels, set.height, set.width, set.classes)?),
+            ModelKind::Lenet => Box::new(LeNet::new(set.channels, height, width, set.classes)?),
             ModelKind::Mlp => {
-                let inputs = set.channels * set.height * set.width;
+                let inputs = set.channels * height * width;
                 Box::new(Mlp { inputs, hidden: self.mlp_units.clone(), classes: set.classes })
             }
         })
@@ -245,6 +255,7 @@ fn default_rate(paper: bool, method: MethodKind, generator: GeneratorKind) -> f3
 fn default_ood(data: &str) -> &'static str {
     match data {
         "mnist" | "fashion-mnist" => "notmnist",
+        "cifar5" => "cifar5-rest",
         "synthetic" => "letters",
         _ => "uniform",
     }

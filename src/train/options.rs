@@ -72,7 +72,8 @@ impl std::str::FromStr for Anneal {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Options {
-    /// Data set: mnist, fashion-mnist, synthetic (default), or a folder with the four IDX files.
+    /// Data set: mnist, fashion-mnist, cifar10, cifar5 (its classes 0 to 4), synthetic (default), a folder with the four
+    /// IDX files or the binary batches of CIFAR-10, or their .tar.gz.
     #[arg(value_name = "DATA")]
     pub data: Option<String>,
     /// Set of defaults.
@@ -139,6 +140,10 @@ pub struct Options {
     /// Clip each element of the gradients to [-BOUND, BOUND] (gradients are then stored).
     #[arg(long, value_name = "BOUND")]
     pub clip: Option<f32>,
+    /// Train on random standardised 24x24 crops, flipped and of random contrast, and evaluate the centre. Default: true for
+    /// cifar10 and cifar5, else false.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub augment: Option<bool>,
     /// Images of a step. Default: 100.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
@@ -160,8 +165,8 @@ pub struct Options {
     /// Posterior samples of the evaluation. Default: 100.
     #[arg(long, value_name = "T")]
     pub eval_samples: Option<usize>,
-    /// Out-of-distribution set of the evaluation, or none. Default: notmnist for mnist and fashion-mnist, letters for
-    /// synthetic, else uniform.
+    /// Out-of-distribution set of the evaluation, or none. Default: notmnist for mnist and fashion-mnist, cifar5-rest
+    /// (the classes 5 to 9) for cifar5, letters for synthetic, else uniform.
     #[arg(long, value_name = "SET")]
     pub ood: Option<String>,
 }
@@ -207,6 +212,7 @@ impl Options {
             warmup: self.warmup.or(other.warmup),
             decay: self.decay.or(other.decay),
             clip: self.clip.or(other.clip),
+            augment: self.augment.or(other.augment),
             batch: self.batch.or(other.batch),
             epochs: self.epochs.or(other.epochs),
             seed: self.seed.or(other.seed),

@@ -9,6 +9,7 @@ use crate::graph::Store;
 use crate::machine;
 use crate::method::Method;
 use crate::model::{Model, WeightSpec};
+use crate::ops::augment::Crop;
 use crate::ops::batch::DeviceSet;
 use crate::plan::{Plan, bytes};
 use crate::{Error, Result};
@@ -62,7 +63,7 @@ impl Planned {
         let (model, method) = (config.model(&sets.train)?, config.method());
         let (model, method): (&dyn Model, &dyn Method) = (model.as_ref(), method.as_ref());
         let mut store = Store::new();
-        let set = device_set("train", &sets.train);
+        let set = device_set("train", &sets.train, config.crop());
         let steps_per_epoch = set.images.div_ceil(config.batch);
         let step = Step {
             model,
@@ -83,7 +84,9 @@ impl Planned {
         };
         let names = ["test", "ood", "valid"];
         let names = names.iter().zip([true, sets.ood.is_some(), sets.valid.is_some()]).filter(|(_, used)| *used);
-        let device_sets: Vec<_> = names.zip(sets.evaluated()).map(|((name, _), set)| device_set(name, set)).collect();
+        let crop = config.crop();
+        let device_sets: Vec<_> =
+            names.zip(sets.evaluated()).map(|((name, _), set)| device_set(name, set, crop)).collect();
         let sizes = (PREDICT_BATCH, sets.train.classes);
         let posterior = Posterior::new(&mut store, (model, method), &device_sets, sizes)?;
         let specs = model.weights();
@@ -131,6 +134,7 @@ impl Planned {
     }
 }
 
-fn device_set(name: &str, set: &ImageSet) -> DeviceSet {
-    DeviceSet { name: name.into(), images: set.len(), channels: set.channels, height: set.height, width: set.width }
+fn device_set(name: &str, set: &ImageSet, crop: Option<Crop>) -> DeviceSet {
+    let [channels, height, width] = set.shape();
+    DeviceSet { name: name.into(), images: set.len(), channels, height, width, crop }
 }

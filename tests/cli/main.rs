@@ -1,5 +1,6 @@
 //! The real binary through its command line.
 
+mod cifar;
 #[path = "../common/mod.rs"]
 mod common;
 mod device;

@@ -1,5 +1,6 @@
 //! Data sets: real files, folders in the four-file layout, the synthetic digits and their difficulty.
 
+mod cifar;
 mod rendered;
 
 use std::fs;

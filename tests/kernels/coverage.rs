@@ -19,9 +19,10 @@ const SEED: u64 = 3;
 
 /// Kernels through which no gradient flows, by the beginning of their names. The gradient that a rank update forms is checked in
 /// f64 (`bbh gradcheck`), and the kernel against that.
-const NOT_DIFFERENTIABLE: [&str; 9] = [
+const NOT_DIFFERENTIABLE: [&str; 10] = [
     "accumulate_metrics",
     "advance_step",
+    "augment",
     "ceiling",
     "clip_by_value",
     "gather_batch",

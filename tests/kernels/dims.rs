@@ -152,6 +152,25 @@ fn gather_dims_are_the_same_bytes() {
 }
 
 #[test]
+fn augment_dims_are_the_same_bytes() {
+    assert_eq!(size_of::<AugmentDims>(), 40);
+    let dims = AugmentDims {
+        batch: word(0),
+        channels: word(1),
+        height: word(2),
+        width: word(3),
+        side: word(4),
+        pad: word(5),
+        random: word(6),
+        stream: word(7),
+        contrast_low: real(8),
+        contrast_width: real(9),
+    };
+    let fields: Vec<bool> = (0..10).map(|field| field >= 8).collect();
+    assert_eq!(echo("echo_augment_dims", dims, 10), expected(&fields));
+}
+
+#[test]
 fn schedule_are_the_same_bytes() {
     assert_eq!(size_of::<Schedule>(), 32);
     let dims = Schedule {

@@ -105,6 +105,20 @@ extern "C" __global__ void echo_gather_dims(GatherDims d, u32* out) {
     out[5] = word(d.stream);
 }
 
+static_assert(sizeof(AugmentDims) == 40, "as in src/call");
+extern "C" __global__ void echo_augment_dims(AugmentDims d, u32* out) {
+    out[0] = word(d.batch);
+    out[1] = word(d.channels);
+    out[2] = word(d.height);
+    out[3] = word(d.width);
+    out[4] = word(d.side);
+    out[5] = word(d.pad);
+    out[6] = word(d.random);
+    out[7] = word(d.stream);
+    out[8] = word(d.contrast_low);
+    out[9] = word(d.contrast_width);
+}
+
 static_assert(sizeof(Schedule) == 32, "as in src/call");
 extern "C" __global__ void echo_schedule(Schedule d, u32* out) {
     out[0] = word(d.learning_rate);

@@ -3,6 +3,7 @@
 //! for any thread count.
 
 mod activation;
+mod augment;
 mod batch;
 mod bias;
 pub mod ceilings;
@@ -101,6 +102,7 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::OptimizerStep { optimizer, .. } => optim::step(io, *optimizer),
         Kind::ClipByValue { bound, .. } => optim::clip_by_value(io, *bound),
         Kind::GatherBatch(d) => batch::gather(io, d),
+        Kind::Augment(d) => augment::augment(io, d),
         Kind::AdvanceStep(schedule) => batch::advance_step(io, schedule),
         Kind::AccumulateMetrics { .. } => batch::accumulate_metrics(io),
     }

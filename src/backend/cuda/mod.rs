@@ -1,6 +1,7 @@
 //! The CUDA backend: one file per op family, the same names as `ops`. A family's file turns a call into launches (kernel, grid,
 //! arguments); a [`Launcher`] carries them out. The kernels stand in kernels/.
 
+mod augment;
 mod batch;
 mod bias;
 pub mod ceilings;
@@ -90,6 +91,7 @@ pub fn lower(l: &mut Lowering) {
         Kind::OptimizerStep { elements, optimizer } => optim::step(l, *elements, *optimizer),
         Kind::ClipByValue { elements, bound } => optim::clip_by_value(l, *elements, *bound),
         Kind::GatherBatch(d) => batch::gather(l, d),
+        Kind::Augment(d) => augment::augment(l, d),
         Kind::AdvanceStep(schedule) => batch::advance_step(l, schedule),
         Kind::AccumulateMetrics { rows } => batch::accumulate_metrics(l, *rows),
     }

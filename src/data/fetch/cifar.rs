@@ -7,21 +7,13 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 use tar::Archive;
 
-use super::{CIFAR_RECORD, verify};
+use super::super::cifar::{BATCHES, RECORD};
+use super::verify;
 use crate::{Error, Result};
-
-const BATCHES: [&str; 6] = [
-    "data_batch_1.bin",
-    "data_batch_2.bin",
-    "data_batch_3.bin",
-    "data_batch_4.bin",
-    "data_batch_5.bin",
-    "test_batch.bin",
-];
 
 /// Whether all batches lie in `folder` with their full length.
 pub(super) fn complete(folder: &Path, records: usize) -> bool {
-    let length = (records * CIFAR_RECORD) as u64;
+    let length = (records * RECORD) as u64;
     BATCHES.iter().all(|name| folder.join(name).metadata().is_ok_and(|file| file.len() == length))
 }
 
@@ -34,7 +26,7 @@ pub(super) fn unpack(archive: &Path, folder: &Path, records: usize) -> Result<()
     let damaged =
         |e| Error::run(format!("{}: cannot be unpacked ({e}); remove it and fetch the set again", archive.display()));
     let mut tar = Archive::new(GzDecoder::new(File::open(archive).map_err(damaged)?));
-    let limit = (records * CIFAR_RECORD) as u64 + 1;
+    let limit = (records * RECORD) as u64 + 1;
     for entry in tar.entries().map_err(damaged)? {
         let entry = entry.map_err(damaged)?;
         let path = entry.path().map_err(damaged)?.into_owned();

@@ -14,9 +14,6 @@ use crate::{Error, Result};
 use download::Failure;
 pub use source::{Digest, Kind, NAMES, RemoteFile, Source, find};
 
-/// Bytes of one CIFAR-10 record: label, then 32 x 32 red, green and blue.
-const CIFAR_RECORD: usize = 1 + 3 * 32 * 32;
-
 /// How far one file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress<'a> {

@@ -1,6 +1,6 @@
 //! Where each set comes from, and what its files must contain.
 
-use super::super::idx;
+use super::super::{cifar, idx};
 use crate::{Error, Result};
 
 /// Names that [`find`] knows.
@@ -48,12 +48,13 @@ pub enum Digest<'a> {
     Unknown,
 }
 
-/// The source of a named set.
+/// The source of a named set; `cifar5` comes with `cifar10`.
 ///
 /// # Errors
 /// An unknown name.
 pub fn find(name: &str) -> Result<Source<'static>> {
-    SOURCES.iter().find(|source| source.name == name).copied().ok_or_else(|| {
+    let known = if name == "cifar5" { "cifar10" } else { name };
+    SOURCES.iter().find(|source| source.name == known).copied().ok_or_else(|| {
         Error::input(format!(
             "expected one of {} as the set to fetch, found '{name}'; check the spelling",
             NAMES.join(", ")
@@ -165,10 +166,10 @@ const SOURCES: [Source<'static>; 4] = [
     },
     Source {
         name: "cifar10",
-        folder: "cifar-10-batches-bin",
+        folder: cifar::FOLDER,
         mirrors: &["https://www.cs.toronto.edu/~kriz/"],
         files: &[RemoteFile {
-            name: "cifar-10-binary.tar.gz",
+            name: cifar::ARCHIVE,
             kind: Kind::CifarArchive { records: 10_000 },
             digest: Digest::File("c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),
         }],

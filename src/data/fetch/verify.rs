@@ -6,6 +6,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::super::cifar::RECORD;
 use super::super::idx;
 use super::source::{Digest, Kind, RemoteFile};
 use crate::{Error, Result};
@@ -37,16 +38,16 @@ pub(super) fn file(spec: &RemoteFile, path: &Path) -> Result<()> {
 
 /// Checks one CIFAR-10 batch: `records` of one label (0 to 9) and 3072 pixel bytes.
 pub(super) fn cifar_batch(path: &Path, bytes: &[u8], records: usize) -> Result<()> {
-    let expected = records * super::CIFAR_RECORD;
+    let expected = records * RECORD;
     if bytes.len() != expected {
         return Err(Error::run(format!(
             "{}: expected {expected} bytes ({records} records of {}), found {}; fetch the set again",
             path.display(),
-            super::CIFAR_RECORD,
+            RECORD,
             bytes.len()
         )));
     }
-    ten_classes(path, bytes.iter().step_by(super::CIFAR_RECORD).copied())
+    ten_classes(path, bytes.iter().step_by(RECORD).copied())
 }
 
 /// Whether the file starts with gzip's magic number.

@@ -2,6 +2,7 @@
 
 use crate::call::{Dtype, Unary, scalar};
 use crate::graph::{Graph, Init, Shape, TensorId};
+use crate::ops::augment::{Crop, augment};
 use crate::ops::batch::{DeviceSet, Order, gather_batch};
 use crate::ops::conv2d::Padding;
 use crate::ops::{bias, conv2d, elementwise, linear, noise, pairwise, per_weight_kl, pool2d, samples, softmax};
@@ -201,7 +202,15 @@ pub fn gather_batch_of(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
         channels: sizes.of('C'),
         height: sizes.of('H'),
         width: sizes.of('W'),
+        crop: None,
     };
     let [x, ..] = gather_batch(g, &set, sizes.of('N'), Order::Shuffled)?;
     Ok(Built { output: x, arguments: Vec::new() })
+}
+
+/// Random crops of K x K of N images [C, H, W].
+pub fn augment_of(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let crop = Crop { pad: 2, side: sizes.of('K') };
+    let shape = [('S', 1)].into_iter().chain(sizes.axes("NCHW")).collect::<Vec<_>>();
+    of_one(g, &shape, |g, x| augment(g, "augment", x, crop, true))
 }

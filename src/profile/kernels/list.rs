@@ -201,4 +201,10 @@ pub const KERNELS: &[Entry] = &[
         condition: ANY,
         build: graphs::gather_batch_of,
     },
+    Entry {
+        kernels: &[("augment", Forward)],
+        letters: &[('N', 100), ('C', 3), ('H', 32), ('W', 32), ('K', 24)],
+        condition: ANY,
+        build: graphs::augment_of,
+    },
 ];
