@@ -34,12 +34,13 @@ const ROWS: [&[&str]; 12] = [
 ];
 
 /// Rooms in which each op family is found by one name.
-const FAMILIES: [&str; 11] = [
+const FAMILIES: [&str; 12] = [
     "batch",
     "bias",
     "conv2d",
     "conv2d_pool",
     "elementwise",
+    "gaussian",
     "linear",
     "noise",
     "pairwise",

@@ -6,6 +6,7 @@ pub mod bias;
 pub mod conv2d;
 pub mod conv2d_pool;
 pub mod elementwise;
+pub mod gaussian;
 pub mod linear;
 pub mod noise;
 pub mod pairwise;
@@ -43,6 +44,8 @@ pub fn forward(e: &mut Emit, node: &Node) {
         Op::Uniform(d) => noise::uniform_forward(e, node, d),
         Op::NearestNeighbourKl(parts) => pairwise::forward(e, node, parts),
         Op::PerWeightKl(d) => per_weight_kl::forward(e, node, d),
+        Op::GaussianSamples(group) => gaussian::samples_forward(e, node, group),
+        Op::GaussianKl { prior_scale } => gaussian::kl_forward(e, node, *prior_scale),
         Op::GatherBatch(d) => batch::gather_forward(e, node, d),
         Op::AdvanceStep(schedule) => batch::advance_step_forward(e, schedule),
         Op::Metrics => batch::metrics_forward(e, node),
@@ -78,6 +81,8 @@ pub fn backward(e: &mut Emit, node: &Node) -> Result<()> {
         Op::SoftmaxXent(d) => softmax::xent_backward(e, node, d),
         Op::NearestNeighbourKl(parts) => pairwise::backward(e, node, parts),
         Op::PerWeightKl(d) => per_weight_kl::backward(e, node, d),
+        Op::GaussianSamples(group) => gaussian::samples_backward(e, node, group),
+        Op::GaussianKl { prior_scale } => gaussian::kl_backward(e, node, *prior_scale),
         Op::Normal(_) | Op::Uniform(_) | Op::GatherBatch(_) | Op::AdvanceStep(_) | Op::Metrics | Op::Keep => {
             return not_differentiable(node);
         }
