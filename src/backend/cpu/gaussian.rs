@@ -2,6 +2,7 @@
 
 use super::columns::for_blocks;
 use super::elementwise::{store, sum_in_parts};
+use super::exponential::exponentials;
 use super::memory::with_scratch;
 use super::noise::normals;
 use super::{Io, Real};
@@ -24,9 +25,8 @@ pub fn samples_grad<T: Real>(io: &Io<T>, group: &GaussianGroup) {
     let words = io.read_as(2 * group.parts as usize);
     for (part, &stream) in group.streams.iter().enumerate().take(group.parts as usize) {
         let (stream, log_variance, dy) = (Stream::of_words(words, stream), io.read(2 * part), io.read(2 * part + 1));
-        gradients(io, part, |first, dmean, dsigma| {
-            add_samples(&stream, (log_variance.len(), first), dy, dmean, dsigma);
-            times_half_deviation(&log_variance[first..], dsigma);
+        gradients(io, part, |first, dmean, dlog_variance| {
+            sample_gradients(&stream, (log_variance, first), dy, dmean, dlog_variance);
         });
     }
 }
@@ -48,8 +48,9 @@ pub fn kl_grad<T: Real>(io: &Io<T>, prior_scale: f32) {
             let factor = dkl * precision;
             dmean.iter_mut().zip(&mean[first..]).for_each(|(dmean, &mean)| *dmean = factor * mean);
             let half = T::of(0.5) * dkl;
-            let pairs = dlog_variance.iter_mut().zip(&log_variance[first..]);
-            pairs.for_each(|(d, &v)| *d = half * (v.exp() * precision - T::ONE));
+            dlog_variance.copy_from_slice(&log_variance[first..first + dlog_variance.len()]);
+            exponentials(dlog_variance);
+            dlog_variance.iter_mut().for_each(|d| *d = half * (*d * precision - T::ONE));
         });
     }
 }
@@ -61,8 +62,7 @@ fn draw<T: Real>(stream: &Stream, mean: &[T], log_variance: &[T], y: &mut [T]) {
         let columns = corner.column..corner.column + rows[0].len();
         let mean = &mean[columns.clone()];
         with_scratch(mean.len(), |sigma: &mut [T]| {
-            let pairs = sigma.iter_mut().zip(&log_variance[columns.clone()]);
-            pairs.for_each(|(sigma, &v)| *sigma = deviation(v));
+            deviations(&log_variance[columns.clone()], sigma);
             for (i, y) in rows.iter_mut().enumerate() {
                 normals(stream, start(len, corner.row + i) + corner.column as u64, y);
                 pulp::Arch::new().dispatch(
@@ -78,9 +78,9 @@ fn draw<T: Real>(stream: &Stream, mean: &[T], log_variance: &[T], y: &mut [T]) {
 }
 
 /// sigma = e^(log variance / 2)
-#[inline(always)]
-fn deviation<T: Real>(log_variance: T) -> T {
-    (T::of(0.5) * log_variance).exp()
+fn deviations<T: Real>(log_variance: &[T], sigma: &mut [T]) {
+    sigma.iter_mut().zip(log_variance).for_each(|(sigma, &v)| *sigma = T::of(0.5) * v);
+    exponentials(sigma);
 }
 
 /// Element of a part's stream at which a sample of `len` elements begins: a counter of its own.
@@ -88,10 +88,17 @@ fn start(len: usize, sample: usize) -> u64 {
     sample as u64 * len.next_multiple_of(4) as u64
 }
 
-/// For elements from `first` on of `len`: dmean = sum over samples of dy, dsigma = sum over samples of dy eps
-fn add_samples<T: Real>(stream: &Stream, (len, first): (usize, usize), dy: &[T], dmean: &mut [T], dsigma: &mut [T]) {
+/// For elements from `first` on: dmean = sum over samples of dy, dlog variance = sigma / 2 * sum over samples of dy eps
+fn sample_gradients<T: Real>(
+    stream: &Stream,
+    (log_variance, first): (&[T], usize),
+    dy: &[T],
+    dmean: &mut [T],
+    dlog_variance: &mut [T],
+) {
+    let len = log_variance.len();
     dmean.fill(T::ZERO);
-    dsigma.fill(T::ZERO);
+    dlog_variance.fill(T::ZERO);
     let mut noise = [T::ZERO; BLOCK];
     let noise = &mut noise[..dmean.len()];
     for (sample, dy) in dy.chunks(len).enumerate() {
@@ -99,7 +106,7 @@ fn add_samples<T: Real>(stream: &Stream, (len, first): (usize, usize), dy: &[T],
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || {
-                let sums = dmean.iter_mut().zip(dsigma.iter_mut());
+                let sums = dmean.iter_mut().zip(dlog_variance.iter_mut());
                 for (((dmean, dsigma), &dy), &noise) in sums.zip(&dy[first..]).zip(&*noise) {
                     *dmean += dy;
                     *dsigma += dy * noise;
@@ -107,11 +114,9 @@ fn add_samples<T: Real>(stream: &Stream, (len, first): (usize, usize), dy: &[T],
             },
         );
     }
-}
-
-/// dlog variance = dsigma sigma / 2
-fn times_half_deviation<T: Real>(log_variance: &[T], dsigma: &mut [T]) {
-    dsigma.iter_mut().zip(log_variance).for_each(|(d, &v)| *d *= T::of(0.5) * deviation(v));
+    let sigma = noise;
+    deviations(&log_variance[first..], sigma);
+    dlog_variance.iter_mut().zip(&*sigma).for_each(|(d, &sigma)| *d *= T::of(0.5) * sigma);
 }
 
 /// Sets or adds to both gradients of a part: `work` sets those of a block from its first element on.
@@ -140,11 +145,23 @@ fn gradients<T: Real>(io: &Io<T>, part: usize, work: impl Fn(usize, &mut [T], &m
 fn divergence<T: Real>(mean: &[T], log_variance: &[T], prior_scale: f64) -> f64 {
     let precision = prior_scale.powi(-2);
     let [sum] = sum_in_parts(mean.len(), BLOCK, |range| {
-        let pairs = mean[range.clone()].iter().zip(&log_variance[range]);
-        let term = |(&mean, &v): (&T, &T)| (mean.f64() * mean.f64() + v.exp().f64()) * precision - 1.0 - v.f64();
-        [pairs.map(term).sum::<f64>()]
+        let blocks = mean[range.clone()].chunks(BLOCK).zip(log_variance[range].chunks(BLOCK));
+        [blocks.map(|(mean, log_variance)| block_divergence(mean, log_variance, precision)).sum::<f64>()]
     });
     0.5 * sum + mean.len() as f64 * prior_scale.ln()
+}
+
+/// Sum over at most `BLOCK` elements of (mean^2 + sigma^2) precision - 1 - log variance.
+fn block_divergence<T: Real>(mean: &[T], log_variance: &[T], precision: f64) -> f64 {
+    with_scratch(mean.len(), |variance: &mut [T]| {
+        variance.copy_from_slice(log_variance);
+        exponentials(variance);
+        let triples = mean.iter().zip(log_variance).zip(&*variance);
+        let term = |((&mean, &v), &variance): ((&T, &T), &T)| {
+            (mean.f64() * mean.f64() + variance.f64()) * precision - 1.0 - v.f64()
+        };
+        triples.map(term).sum()
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod conv2d_pool;
 mod conv_parallel;
 mod device;
 mod elementwise;
+mod exponential;
 mod gaussian;
 mod gemm;
 mod lanes;
