@@ -29,9 +29,11 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for network in networks() {
         cases.push(model_case(&network, "map", Map { prior_scale: 0.8 }, false));
-        for (name, kl, mc) in
-            [("closed-form", KlKind::ClosedForm, false), ("closed-form mc", KlKind::ClosedForm, true), ("full mc", KlKind::Full, true)]
-        {
+        for (name, kl, mc) in [
+            ("closed-form", KlKind::ClosedForm, false),
+            ("closed-form mc", KlKind::ClosedForm, true),
+            ("full mc", KlKind::Full, true),
+        ] {
             let method = Bbb { kl, prior_scale: 0.8, initial_sigma: 0.4 };
             cases.push(model_case(&network, &format!("bbb {name}"), method, mc));
         }

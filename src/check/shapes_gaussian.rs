@@ -13,7 +13,14 @@ const CHECKED: usize = 3;
 
 pub(super) fn cases() -> Vec<Case> {
     let many: Vec<usize> = (0..MOST_PARTS).map(|part| 1 + part * 7 % 33).collect();
-    let shapes = [(1, vec![1]), (2, vec![3, 17]), (5, vec![33, 129, 4]), (16, vec![65]), (3, many.clone()), (2, vec![4099, 516])];
+    let shapes = [
+        (1, vec![1]),
+        (2, vec![3, 17]),
+        (5, vec![33, 129, 4]),
+        (16, vec![65]),
+        (3, many.clone()),
+        (2, vec![4099, 516]),
+    ];
     let mut cases: Vec<Case> = shapes.into_iter().map(|(samples, sizes)| drawn(samples, sizes, false)).collect();
     cases.push(drawn(5, vec![17, 36], true));
     let shapes = [vec![1], vec![3, 17], vec![33, 129, 4], many, vec![4099, 516]];

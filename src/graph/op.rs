@@ -1,8 +1,8 @@
 //! The list of ops, as plain data: what a node of the graph computes. Rules (shapes, calls, gradients) stand in `ops`.
 
 use crate::call::{
-    BiasDims, Conv2dDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, OneHotDims, PairwiseDims, Pool2dDims, SampleDims,
-    Schedule, SoftmaxDims, Unary,
+    BiasDims, Conv2dDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, OneHotDims, PairwiseDims, Pool2dDims,
+    SampleDims, Schedule, SoftmaxDims, Unary,
 };
 
 /// One op with its dims. Inputs and outputs are listed by each op's file in `ops`.

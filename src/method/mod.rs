@@ -46,7 +46,9 @@ fn sample_kl(g: &mut Graph, kl: KlKind, weights: &[TensorId], prior_scale: f32) 
             let parts = per_weight_kl(g, "kl", weights, prior_scale)?;
             total(g, "kl.sum", &parts)
         }
-        KlKind::ClosedForm => Err(Error::input("kl: closed-form needs the density of the weights; choose full or per-weight")),
+        KlKind::ClosedForm => {
+            Err(Error::input("kl: closed-form needs the density of the weights; choose full or per-weight"))
+        }
     }
 }
 

@@ -29,7 +29,8 @@ pub fn gaussian_samples(g: &mut Graph, name: &str, parts: &[Gaussian], samples: 
         group.push(shape.elements() as u32, g.store.stream(&format!("{name}{suffix}"))?);
         outputs.push((suffix, shape.with_samples(samples), Dtype::Real));
     }
-    let outputs: Vec<_> = outputs.iter().map(|(suffix, shape, dtype)| (suffix.as_str(), shape.clone(), *dtype)).collect();
+    let outputs: Vec<_> =
+        outputs.iter().map(|(suffix, shape, dtype)| (suffix.as_str(), shape.clone(), *dtype)).collect();
     g.node(Op::GaussianSamples(group), name, &inputs, &outputs)
 }
 
@@ -99,7 +100,10 @@ pub(super) fn kl_forward(e: &mut Emit, node: &Node, prior_scale: f32) {
 pub(super) fn kl_backward(e: &mut Emit, node: &Node, prior_scale: f32) {
     let Some(dkl) = e.gradient(node.outputs[0]) else { return };
     let (mut reads, mut writes) = (Vec::new(), Vec::new());
-    for inputs in node.inputs.chunks(2).filter(|inputs| inputs.iter().any(|&input| e.wants(input))) {
+    for inputs in node.inputs.chunks(2) {
+        if !inputs.iter().any(|&input| e.wants(input)) {
+            continue;
+        }
         reads.extend(e.values(inputs));
         writes.extend(inputs.iter().map(|&input| gradient_or_scratch(e, input)));
     }

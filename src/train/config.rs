@@ -133,7 +133,9 @@ impl Config {
         positive("prior-scale", self.prior_scale)?;
         positive("initial-sigma", self.initial_sigma)?;
         if self.kl == KlKind::ClosedForm && self.method == MethodKind::Bbh {
-            return Err(Error::input("kl: closed-form is for --method bbb, whose weights are Gaussian; choose full or per-weight"));
+            return Err(Error::input(
+                "kl: closed-form is for --method bbb, whose weights are Gaussian; choose full or per-weight",
+            ));
         }
         self.clip.map_or(Ok(()), |bound| positive("clip", bound))?;
         let needs_neighbours = self.method != MethodKind::Map && is_estimate(self.kl);
@@ -182,11 +184,9 @@ impl Config {
     pub fn method(&self) -> Box<dyn Method> {
         match self.method {
             MethodKind::Map => Box::new(Map { prior_scale: self.prior_scale }),
-            MethodKind::Bbb => Box::new(Bbb {
-                kl: self.kl,
-                prior_scale: self.prior_scale,
-                initial_sigma: self.initial_sigma,
-            }),
+            MethodKind::Bbb => {
+                Box::new(Bbb { kl: self.kl, prior_scale: self.prior_scale, initial_sigma: self.initial_sigma })
+            }
             MethodKind::Bbh => Box::new(Bbh {
                 generator: self.generator,
                 noise_dim: self.noise_dim,

@@ -65,7 +65,9 @@ fn bbb_learns_what_a_bar_is_and_widens_its_posterior() {
     let log_variances: Vec<f32> = tensors(&out.join("checkpoint.safetensors"))
         .iter()
         .filter(|(name, _)| name.ends_with(".log_variance") && !name.starts_with("moment."))
-        .flat_map(|(_, bytes)| bytes.chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect::<Vec<_>>())
+        .flat_map(|(_, bytes)| {
+            bytes.chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect::<Vec<_>>()
+        })
         .collect();
     let mean = log_variances.iter().sum::<f32>() / log_variances.len() as f32;
     assert!(mean > -8.5 && mean < 0.5, "{} log variances of mean {mean}", log_variances.len());

@@ -4,7 +4,9 @@ use crate::call::{Dtype, Unary, scalar};
 use crate::graph::{Graph, Init, Shape, TensorId};
 use crate::ops::batch::{DeviceSet, Order, gather_batch};
 use crate::ops::conv2d::Padding;
-use crate::ops::{bias, conv2d, elementwise, gaussian, linear, noise, pairwise, per_weight_kl, pool2d, samples, softmax};
+use crate::ops::{
+    bias, conv2d, elementwise, gaussian, linear, noise, pairwise, per_weight_kl, pool2d, samples, softmax,
+};
 use crate::{Error, Result};
 
 /// Images of the data set that batches are gathered from.
