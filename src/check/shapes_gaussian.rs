@@ -4,9 +4,10 @@
 use super::case::{Case, argument, twice};
 use crate::Result;
 use crate::call::MOST_PARTS;
-use crate::graph::{Graph, TensorId};
-use crate::ops::elementwise::{add, half_squared_norm};
+use crate::graph::{Graph, Shape, TensorId};
+use crate::ops::elementwise::half_squared_norm;
 use crate::ops::gaussian::{Gaussian, gaussian_kl, gaussian_samples};
+use crate::ops::noise::normal;
 
 /// Elements of each argument of the larger cases whose gradients are checked.
 const CHECKED: usize = 3;
@@ -58,15 +59,17 @@ fn divergence(sizes: Vec<usize>, again: bool) -> Case {
     })
 }
 
-/// The mean of one part and the log variance of another without a gradient through the op.
+/// The mean of one part and the log variance of another are noise, which gets no gradient.
 fn constant_parameter(op: &'static str) -> Case {
     Case::op(op, "constant parameters", move |g| {
-        let mut parts = parts(g, &[5, 6])?;
-        let norms = half_squared_norm(g, "norms", &[parts[0].mean, parts[1].log_variance])?;
-        parts[0].mean = g.stop_gradient(parts[0].mean);
-        parts[1].log_variance = g.stop_gradient(parts[1].log_variance);
-        let y = if op == "gaussian_kl" { gaussian_kl(g, "kl", &parts, 0.8)? } else { norm(g, "y", &parts, 3)? };
-        add(g, "both", y, norms, 0.3)
+        let noise = |g: &mut Graph, name: &str| normal(g, name, Shape::new(&[('S', 1), ('D', 6)]), 0.5);
+        let (log_variance, mean) =
+            (argument(g, "log_variance0", &[('S', 1), ('D', 6)])?, argument(g, "mean1", &[('S', 1), ('D', 6)])?);
+        let parts = [
+            Gaussian { mean: noise(g, "mean0")?, log_variance },
+            Gaussian { mean, log_variance: noise(g, "log_variance1")? },
+        ];
+        if op == "gaussian_kl" { gaussian_kl(g, "kl", &parts, 0.8) } else { norm(g, "y", &parts, 3) }
     })
 }
 
