@@ -120,7 +120,7 @@ fn gradient_or_scratch(e: &mut Emit, input: TensorId) -> (Region, Write) {
         return e.gradient_target(input);
     }
     let len = e.graph.shape(input).elements();
-    (e.scratch("unwanted gradient", Dtype::Real, len), Write::Set)
+    (e.scratch("unused.gradient", Dtype::Real, len), Write::Set)
 }
 
 /// Elements of all parts, given their means and log variances.

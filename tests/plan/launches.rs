@@ -46,7 +46,7 @@ fn a_step_launches_few_kernels() {
         ("sliced", bbh(GeneratorKind::Sliced), 165, 105),
         ("shared", bbh(GeneratorKind::Shared), 79, 25),
         ("map", map, 33, 0),
-        ("bbb", bbb, 38, 0),
+        ("bbb", bbb, 34, 0),
     ];
     let mut failed = Vec::new();
     for (name, options, most, most_of_generators) in steps {
