@@ -1,7 +1,7 @@
 //! Every call of every reverse pass of the gradient check is broken in turn, and the check must notice each time: a sign, a
 //! factor, a missing term, a set for an add, another activation. The list is complete by construction: it is the plans'.
 
-use bbh::call::{BufferId, Call, Dtype, Kind, Place, Region, Unary, Write};
+use bbh::call::{BufferId, Call, Dtype, Kind, MOST_STEPS, Place, Region, ScalarCode, ScalarStep, Unary, Write};
 use bbh::check::{Case, Prepared, gradcheck};
 use bbh::graph::Slot;
 use bbh::plan::Plan;
@@ -23,8 +23,50 @@ enum Mutation {
     Value(f32),
 }
 
-/// The mutations of output `write` of a call.
-fn mutations(plan: &Plan, call: &Call, write: usize) -> Vec<Mutation> {
+/// What can be broken in a call: its outputs, or the steps of a program that work for a gradient.
+fn places(plan: &Plan, call: &Call) -> Vec<usize> {
+    let Kind::ScalarProgram(program) = &call.kind else { return (0..call.writes.len()).collect() };
+    let is_gradient = |step: &ScalarStep| {
+        let buffer = call.writes[step.y as usize - MOST_STEPS].0.buffer;
+        buffer.place == Place::Persistent || plan.workspace.slots[buffer.index].name.starts_with("d.")
+    };
+    (0..program.steps().len()).filter(|&step| is_gradient(&program.steps()[step])).collect()
+}
+
+/// The mutations of a place of a call.
+fn mutations(plan: &Plan, call: &Call, place: usize) -> Vec<Mutation> {
+    match &call.kind {
+        Kind::ScalarProgram(program) => step_mutations(&program.steps()[place]),
+        _ => output_mutations(plan, call, place),
+    }
+}
+
+fn step_mutations(step: &ScalarStep) -> Vec<Mutation> {
+    let mut all = match step.code == ScalarCode::Fill as u32 && step.factor == 0.0 {
+        true => vec![Mutation::Value(0.5)],
+        false => vec![Mutation::Factor(-1.0), Mutation::Factor(0.0), Mutation::Factor(1.01)],
+    };
+    if step.add == 1 {
+        all.push(Mutation::SetForAdd);
+    }
+    all
+}
+
+/// A broken step. Sums stand in no reverse pass; a product becomes one with a factor.
+fn break_step(step: &mut ScalarStep, mutation: Mutation) {
+    assert_ne!(step.code, ScalarCode::Add as u32, "a sum in a reverse pass");
+    match mutation {
+        Mutation::SetForAdd => step.add = 0,
+        Mutation::Value(value) => step.factor = value,
+        Mutation::Factor(factor) if step.code == ScalarCode::Multiply as u32 => {
+            (step.code, step.factor) = (ScalarCode::ScaleByScalar as u32, factor);
+        }
+        Mutation::Factor(factor) => step.factor *= factor,
+        Mutation::Function(_) => panic!("a step has no function"),
+    }
+}
+
+fn output_mutations(plan: &Plan, call: &Call, write: usize) -> Vec<Mutation> {
     let (region, mode) = call.writes[write];
     let scratch = region.buffer.place == Place::Workspace && {
         let name = &plan.workspace.slots[region.buffer.index].name;
@@ -46,10 +88,11 @@ fn mutations(plan: &Plan, call: &Call, write: usize) -> Vec<Mutation> {
     all
 }
 
-/// The plan with one call broken.
+/// The plan with one call broken at a place.
 fn mutated(plan: &Plan, at: usize, write: usize, mutation: Mutation) -> Plan {
     let mut plan = plan.clone();
     match (mutation, &mut plan.calls[at].kind) {
+        (_, Kind::ScalarProgram(program)) => break_step(&mut program.step[write], mutation),
         (Mutation::Function(other), Kind::UnaryGrad { function, .. }) => *function = other,
         (Mutation::Value(other), Kind::Fill { value, .. }) => *value = other,
         (Mutation::SetForAdd, _) => plan.calls[at].writes[write].1 = Write::Set,
@@ -76,7 +119,10 @@ fn scale_result(plan: &mut Plan, at: usize, write: usize, factor: f32) {
 
 /// Calls of the reverse pass: those that work for a gradient.
 fn reverse_calls(plan: &Plan) -> Vec<usize> {
-    (0..plan.calls.len()).filter(|&at| plan.calls[at].label.starts_with("d.")).collect()
+    let is_program = |call: &Call| matches!(call.kind, Kind::ScalarProgram(_));
+    let is_reverse =
+        |call: &Call| if is_program(call) { !places(plan, call).is_empty() } else { call.label.starts_with("d.") };
+    (0..plan.calls.len()).filter(|&at| is_reverse(&plan.calls[at])).collect()
 }
 
 fn caught(prepared: &Prepared, plan: Plan) -> bool {
@@ -91,10 +137,10 @@ fn survivors(case: &Case, caught_by_kind: &mut BTreeMap<&'static str, usize>) ->
         assert!(!caught(&prepared, plan.clone()), "{} {}: fails without a mutation", case.op, case.name);
         for at in reverse_calls(plan) {
             let call = &plan.calls[at];
-            for write in 0..call.writes.len() {
-                for mutation in mutations(plan, call, write) {
+            for place in places(plan, call) {
+                for mutation in mutations(plan, call, place) {
                     let kind = caught_by_kind.entry(call.kind.name()).or_default();
-                    if caught(&prepared, mutated(plan, at, write, mutation)) {
+                    if caught(&prepared, mutated(plan, at, place, mutation)) {
                         *kind += 1;
                     } else {
                         let (op, name, label, kind) = (&case.op, &case.name, &call.label, call.kind.name());

@@ -49,7 +49,8 @@ pub trait Backend {
     fn write_bytes(&mut self, region: Region, bytes: &[u8]) -> Result<()>;
 
     /// Seconds of one execution of a call of the plan, or of the whole plan, by the device's own clock. `cold`: its caches are
-    /// emptied first (the CPU's stay as they are). `None`: the device keeps no time.
+    /// emptied first (the CPU's stay as they are); else a plan runs once more beforehand where that hides the way from the host.
+    /// `None`: the device keeps no time.
     ///
     /// # Errors
     /// As [`run`](Self::run).

@@ -23,7 +23,7 @@ const ILL_CONDITIONED: [(&str, f64); 4] = [
 ];
 
 /// Outputs from which on rounded operands are compared: the error of a few can be all cancellation.
-pub const MANY: usize = 64;
+const MANY: usize = 64;
 
 /// Arithmetic of each run of a call, and whether its inputs are rounded to the operands of the tensor cores beforehand.
 pub const RUNS: [(Math, bool); 5] =
@@ -46,6 +46,24 @@ fn rounded(math: Math) -> f64 {
         Math::Fp32 => FP32,
         Math::Tf32 => 1e-3,
         Math::Bf16 => 1e-2,
+    }
+}
+
+/// Hands every call of a plan to `check`, for a device whose memory begins at `base`, in each arithmetic that has kernels of its own
+/// for the call: (step, arithmetic, exact operands, label).
+pub fn each_step(parity: &mut Parity, base: Address, mut check: impl FnMut(&Step, Math, bool, &str)) {
+    for index in 0..parity.calls().len() {
+        let call = &parity.calls()[index];
+        let label = format!("{}, call {index}, {} for {}", parity.name(), call.kind.name(), call.label);
+        let plain = parity.step(index, base, Math::Fp32, true).launches().to_vec();
+        for (math, exact) in RUNS {
+            let step = parity.step(index, base, math, exact);
+            let on_tensor_cores = step.launches() != plain;
+            if (math == Math::Fp32 || on_tensor_cores) && (exact || step.fewest_numbers() >= MANY) {
+                check(&step, math, exact, &label);
+            }
+        }
+        parity.advance(index);
     }
 }
 
@@ -110,21 +128,7 @@ impl Check<'_> {
             let bytes = needed.next_power_of_two();
             self.memory = (self.launcher.allocate(bytes)?, bytes);
         }
-        let base = self.memory.0;
-        for index in 0..parity.calls().len() {
-            let call = &parity.calls()[index];
-            let label = format!("{}, call {index}, {} for {}", parity.name(), call.kind.name(), call.label);
-            let plain = parity.step(index, base, Math::Fp32, true).launches().to_vec();
-            for (math, exact) in RUNS {
-                let step = parity.step(index, base, math, exact);
-                let on_tensor_cores = step.launches() != plain;
-                if math != Math::Fp32 && !on_tensor_cores || !exact && step.fewest_numbers() < MANY {
-                    continue;
-                }
-                self.step(&step, math, exact, &label);
-            }
-            parity.advance(index);
-        }
+        each_step(parity, self.memory.0, |step, math, exact, label| self.step(step, math, exact, label));
         Ok(())
     }
 

@@ -21,7 +21,8 @@ pub(super) fn cases() -> Vec<Case> {
         let mut total = norm(g, "x")?;
         for index in 0..40 {
             let other = if index % 7 == 0 { norm(g, &format!("y{index}"))? } else { total };
-            total = add(g, &format!("sum{index}"), total, other, -0.3)?;
+            let beta = if index % 2 == 0 { -0.3 } else { 0.3 };
+            total = add(g, &format!("sum{index}"), total, other, beta)?;
         }
         Ok(total)
     };

@@ -4,7 +4,7 @@
 use crate::device::{device, modes, name_buffers};
 use bbh::backend::cuda::Math;
 use bbh::backend::cuda::sim::{Options, Sim};
-use bbh::check::kernels::{MANY, RUNS, bound};
+use bbh::check::kernels::{RUNS, bound, each_step};
 use bbh::check::{Outcome, Parity, Step};
 
 /// A call that went through every mode.
@@ -23,29 +23,18 @@ pub fn check_plan(parity: &mut Parity) -> (Vec<Checked>, Vec<String>) {
     let (mut sim, base) = device(bytes);
     name_buffers(&mut sim, base, parity, bytes - parity.scratch_offset());
     let (mut checked, mut failures) = (Vec::new(), Vec::new());
-    for index in 0..parity.calls().len() {
-        let call = &parity.calls()[index];
-        let label = format!("{}, call {index}, {} for {}", parity.name(), call.kind.name(), call.label);
-        let plain = parity.step(index, base, Math::Fp32, true).launches().to_vec();
-        for (math, exact) in RUNS {
-            let step = parity.step(index, base, math, exact);
-            let on_tensor_cores = step.launches() != plain;
-            if math != Math::Fp32 && !on_tensor_cores || !exact && step.fewest_numbers() < MANY {
-                continue;
+    each_step(parity, base, |step, math, exact, label| {
+        let label = format!("{label}, {}{}", math.name(), if exact { "" } else { ", operands rounded" });
+        // Rounded operands change the values, not the order of anything: one mode tells.
+        let modes = if exact { &modes()[..] } else { &modes()[..1] };
+        match check_step(step, &mut sim, modes, bound(step, math, exact)) {
+            Ok(error) => {
+                let kernels = step.launches().iter().map(|launch| launch.kernel).collect();
+                checked.push(Checked { kernels, math, exact, error, label });
             }
-            let label = format!("{label}, {}{}", math.name(), if exact { "" } else { ", operands rounded" });
-            // Rounded operands change the values, not the order of anything: one mode tells.
-            let modes = if exact { &modes()[..] } else { &modes()[..1] };
-            match check_step(&step, &mut sim, modes, bound(&step, math, exact)) {
-                Ok(error) => {
-                    let kernels = step.launches().iter().map(|launch| launch.kernel).collect();
-                    checked.push(Checked { kernels, math, exact, error, label });
-                }
-                Err(error) => failures.push(format!("{label}: {error}")),
-            }
+            Err(error) => failures.push(format!("{label}: {error}")),
         }
-        parity.advance(index);
-    }
+    });
     (checked, failures)
 }
 

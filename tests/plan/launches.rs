@@ -45,7 +45,7 @@ fn a_step_launches_few_kernels() {
         ("layer-wise", bbh(GeneratorKind::LayerWise), 80, 20),
         ("sliced", bbh(GeneratorKind::Sliced), 165, 105),
         ("shared", bbh(GeneratorKind::Shared), 79, 25),
-        ("map", map, 33, 0),
+        ("map", map, 32, 0),
         ("bbb", bbb, 34, 0),
     ];
     let mut failed = Vec::new();
