@@ -1,5 +1,6 @@
 // Functions of one tensor and of two, constants, sums. Regions hold `elements` in all; some are [S]-strided (kind.rs).
 #include "group.cuh"
+#include "sums.cuh"
 
 // Lists of tensors, by value: src/backend/cuda/elementwise.rs.
 enum { ELEMENTS_OF_THREAD = 4, SCALED_PER_BLOCK = 256 * ELEMENTS_OF_THREAD };
@@ -15,19 +16,6 @@ struct SummedPart {
     u32 elements, unused;
 };
 struct SummedParts { SummedPart part[MOST_PARTS]; };
-
-// Reduction in two launches: block b of `half_squared_norm_partials` or `sum_partials` sums elements
-// [b * per_block, (b + 1) * per_block) in f64, then one block adds the partial sums in order.
-enum { SUM_THREADS = 256 };
-
-template <class Term> DEVICE void partial_sums(u32 elements, u32 per_block, double* partials, Term term) {
-    const u64 first = (u64)blockIdx.x * per_block;
-    const u64 end = minimum(first + per_block, (u64)elements);
-    double sum = 0.0;
-    for (u64 i = first + threadIdx.x; i < end; i += SUM_THREADS) sum += term((u32)i);
-    sum = block_sum<SUM_THREADS / 32>(sum);
-    if (threadIdx.x == 0) partials[blockIdx.x] = sum;
-}
 
 extern "C" __global__ void __launch_bounds__(256) unary(u32 elements, Function f, In<float> x, Out<float> y) {
     each_element(elements, [&](u32 i) { y.put(i, apply(f, x.at(i))); });

@@ -88,6 +88,7 @@ fn a_step_allocates_nothing() {
         (MethodKind::Bbh, GeneratorKind::Shared, KlKind::Full),
         (MethodKind::Bbh, GeneratorKind::Sliced, KlKind::PerWeight),
         (MethodKind::Bbh, GeneratorKind::LayerWise, KlKind::Full),
+        (MethodKind::Bbb, GeneratorKind::Shared, KlKind::ClosedForm),
     ] {
         let count = pool.install(|| allocations(config(method, generator, kl)));
         assert_eq!(count, 0, "{method:?} {generator:?} {kl:?}");

@@ -78,6 +78,8 @@ fn rows_have_the_promised_fields_and_the_list_of_ops_is_complete() {
         "softmax_xent",
         "nearest_neighbour_kl",
         "per_weight_kl",
+        "gaussian_samples",
+        "gaussian_kl",
         "linear_rank_update",
         "lenet",
         "mlp",

@@ -34,13 +34,14 @@ const ROWS: [&[&str]; 12] = [
 ];
 
 /// Rooms in which each op family is found by one name.
-const FAMILIES: [&str; 12] = [
+const FAMILIES: [&str; 13] = [
     "augment",
     "batch",
     "bias",
     "conv2d",
     "conv2d_pool",
     "elementwise",
+    "gaussian",
     "linear",
     "noise",
     "pairwise",

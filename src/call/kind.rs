@@ -124,6 +124,16 @@ pub enum Kind {
     /// w, words, dkl -> dw
     PerWeightKlGrad(PairwiseDims),
 
+    /// mean [D], log variance [D] of each part, words U32 -> y [S, D] of each part: mean + e^(log variance / 2) * N(0, 1)
+    GaussianSamples(GaussianGroup),
+    /// log variance [D], dy [S, D] of each part, words -> dmean, dlog variance of each part
+    GaussianSamplesGrad(GaussianGroup),
+    /// mean, log variance of each of 1 to [`MOST_PARTS`] parts -> kl (1 element): KL(N(mean, e^log variance) ||
+    /// N(0, prior_scale^2)), summed over the `elements` of all parts
+    GaussianKl { elements: u32, prior_scale: f32 },
+    /// mean, log variance of each part, dkl (1 element) -> dmean, dlog variance of each part
+    GaussianKlGrad { elements: u32, prior_scale: f32 },
+
     /// g, scalars, words U32 if the moments are bf16 -> w, then the moments in their order, Real or Bf16, updated in place
     OptimizerStep { elements: u32, optimizer: Optimizer },
     /// -> g clipped to [-bound, bound] in place
@@ -191,6 +201,10 @@ impl Kind {
             Self::PairwiseDistancesGrad(..) => "pairwise_distances_grad",
             Self::PerWeightKl(..) => "per_weight_kl",
             Self::PerWeightKlGrad(..) => "per_weight_kl_grad",
+            Self::GaussianSamples(..) => "gaussian_samples",
+            Self::GaussianSamplesGrad(..) => "gaussian_samples_grad",
+            Self::GaussianKl { .. } => "gaussian_kl",
+            Self::GaussianKlGrad { .. } => "gaussian_kl_grad",
             Self::OptimizerStep { .. } => "optimizer_step",
             Self::ClipByValue { .. } => "clip_by_value",
             Self::GatherBatch(..) => "gather_batch",

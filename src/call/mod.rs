@@ -8,6 +8,7 @@
 
 mod dims;
 mod function;
+mod gaussian_group;
 mod kind;
 mod linear_group;
 mod scalar_program;
@@ -17,6 +18,7 @@ mod state;
 
 pub use dims::*;
 pub use function::{Moments, Optimizer, Unary};
+pub use gaussian_group::GaussianGroup;
 pub use kind::{Kind, MOST_PARTS};
 pub use linear_group::{GradPlaces, LinearGroup};
 pub use scalar_program::{MOST_STEPS, ScalarCode, ScalarProgram, ScalarStep};

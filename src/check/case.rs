@@ -94,6 +94,7 @@ pub fn start(seed: u64, parameter: &Parameter) -> Vec<f64> {
             Init::Constant(center) => f64::from(center) + 0.4 * uniforms[index],
             Init::Uniform(bound) => f64::from(bound) * uniforms[index],
             Init::Normal(deviation) => f64::from(deviation) * normals[index],
+            Init::NormalAbout { mean, deviation } => f64::from(mean) + f64::from(deviation) * normals[index],
             Init::NormalColumns { split, first, rest } => {
                 f64::from(if index % columns < split { first } else { rest }) * normals[index]
             }

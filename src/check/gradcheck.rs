@@ -11,7 +11,9 @@ use super::case::Case;
 use super::prepared::Prepared;
 use super::report::Row;
 use super::{models, ops, ops_images, rank_update};
-use super::{shapes, shapes_conv2d, shapes_group, shapes_linear, shapes_pairwise, shapes_pool2d, shapes_scalars};
+use super::{
+    shapes, shapes_conv2d, shapes_gaussian, shapes_group, shapes_linear, shapes_pairwise, shapes_pool2d, shapes_scalars,
+};
 use crate::{Error, Result};
 use rayon::prelude::*;
 
@@ -51,6 +53,7 @@ pub fn ops_cases() -> Vec<Case> {
     cases.extend(shapes_scalars::cases());
     cases.extend(shapes_pool2d::cases());
     cases.extend(shapes_pairwise::cases());
+    cases.extend(shapes_gaussian::cases());
     cases
 }
 

@@ -20,6 +20,7 @@ mod report;
 mod rounded;
 mod shapes;
 mod shapes_conv2d;
+mod shapes_gaussian;
 mod shapes_group;
 mod shapes_linear;
 mod shapes_pairwise;

@@ -1,12 +1,12 @@
-//! Cases that are whole models: LeNet and a perceptron in reduced size, each with MAP and with every kind of Bayes by Hypernet,
-//! cross-entropy + anneal KL / N, the images an argument too.
+//! Cases that are whole models: LeNet and a perceptron in reduced size, each with MAP, Bayes by Backprop and every kind of Bayes by
+//! Hypernet, cross-entropy + anneal KL / N, the images an argument too.
 
 use super::case::{Built, Case, argument};
 use super::ops::{anneal, labels};
 use crate::Result;
 use crate::call::scalar;
 use crate::graph::{Graph, TensorId};
-use crate::method::{Bbh, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
+use crate::method::{Bbb, Bbh, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
 use crate::model::{LeNet, Mlp, Model};
 use crate::ops::elementwise::{add, scale_by_step_scalar};
 use crate::ops::softmax::softmax_xent;
@@ -29,6 +29,14 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for network in networks() {
         cases.push(model_case(&network, "map", Map { prior_scale: 0.8 }, false));
+        for (name, kl, mc) in [
+            ("closed-form", KlKind::ClosedForm, false),
+            ("closed-form mc", KlKind::ClosedForm, true),
+            ("full mc", KlKind::Full, true),
+        ] {
+            let method = Bbb { kl, prior_scale: 0.8, initial_sigma: 0.4 };
+            cases.push(model_case(&network, &format!("bbb {name}"), method, mc));
+        }
         for (name, method, mc) in hypernets() {
             cases.push(model_case(&network, &name, method, mc));
         }

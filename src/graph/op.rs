@@ -1,8 +1,8 @@
 //! The list of ops, as plain data: what a node of the graph computes. Rules (shapes, calls, gradients) stand in `ops`.
 
 use crate::call::{
-    AugmentDims, BiasDims, Conv2dDims, GatherDims, LinearDims, NoiseDims, OneHotDims, PairwiseDims, Pool2dDims,
-    SampleDims, Schedule, SoftmaxDims, Unary,
+    AugmentDims, BiasDims, Conv2dDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, OneHotDims, PairwiseDims,
+    Pool2dDims, SampleDims, Schedule, SoftmaxDims, Unary,
 };
 
 /// One op with its dims. Inputs and outputs are listed by each op's file in `ops`.
@@ -54,6 +54,10 @@ pub enum Op {
     NearestNeighbourKl(Vec<PairwiseDims>),
     /// w -> kl
     PerWeightKl(PairwiseDims),
+    /// mean, log variance of each part -> samples of each part
+    GaussianSamples(GaussianGroup),
+    /// mean, log variance of each part -> kl to N(0, prior_scale^2)
+    GaussianKl { prior_scale: f32 },
     /// images, labels -> x, labels, row weights
     GatherBatch(GatherDims),
     /// x -> standardised crops
@@ -103,6 +107,8 @@ impl Op {
             Self::Uniform(..) => "uniform",
             Self::NearestNeighbourKl(..) => "nearest_neighbour_kl",
             Self::PerWeightKl(..) => "per_weight_kl",
+            Self::GaussianSamples(..) => "gaussian_samples",
+            Self::GaussianKl { .. } => "gaussian_kl",
             Self::GatherBatch(..) => "gather_batch",
             Self::Augment(..) => "augment",
             Self::AdvanceStep(..) => "advance_step",

@@ -19,6 +19,11 @@ pub enum Init {
     Uniform(f32),
     /// N(0, deviation^2).
     Normal(f32),
+    /// N(mean, deviation^2).
+    NormalAbout {
+        mean: f32,
+        deviation: f32,
+    },
     /// A matrix [O, I]: N(0, first^2) in columns below `split`, N(0, rest^2) from there on.
     NormalColumns {
         split: usize,

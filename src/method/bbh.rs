@@ -1,13 +1,11 @@
 //! Bayes by Hypernet (arXiv 1711.01297): q(w) is the push-forward of z ~ N(0, I) through generators.
 
 use super::generator::{Generator, shared_slices};
-use super::{Method, total};
+use super::{Method, sample_kl};
 use crate::graph::{Graph, Shape, TensorId};
 use crate::model::WeightSpec;
 use crate::ops::elementwise::scale;
 use crate::ops::noise::normal;
-use crate::ops::pairwise::nearest_neighbour_kl;
-use crate::ops::per_weight_kl::per_weight_kl;
 use crate::ops::samples::center_samples;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -42,6 +40,8 @@ pub enum KlKind {
     Full,
     /// Nearest neighbours of each weight alone, summed.
     PerWeight,
+    /// The integral itself, for Gaussian weights.
+    ClosedForm,
     /// No KL term.
     None,
 }
@@ -93,14 +93,7 @@ impl Method for Bbh {
     }
 
     fn kl(&self, g: &mut Graph, _specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>> {
-        match self.kl {
-            KlKind::None => Ok(None),
-            KlKind::Full => nearest_neighbour_kl(g, "kl", weights, self.prior_scale).map(Some),
-            KlKind::PerWeight => {
-                let parts = per_weight_kl(g, "kl", weights, self.prior_scale)?;
-                total(g, "kl.sum", &parts)
-            }
-        }
+        sample_kl(g, self.kl, weights, self.prior_scale)
     }
 }
 

@@ -1,9 +1,9 @@
 //! MAP: one set of weights, with weight decay on the kernels as the log of a Gaussian prior.
 
-use super::{Method, total};
+use super::{Method, start_of_mean, total};
 use crate::Result;
 use crate::call::MOST_PARTS;
-use crate::graph::{Graph, Init, TensorId};
+use crate::graph::{Graph, TensorId};
 use crate::model::WeightSpec;
 use crate::ops::elementwise::{half_squared_norm, scale};
 
@@ -25,11 +25,7 @@ impl Method for Map {
 
     /// Parameters of the network's own, N(0, gain / fan-in), biases 0.
     fn weights(&self, g: &mut Graph, specs: &[WeightSpec], _samples: usize) -> Result<Vec<TensorId>> {
-        let init = |spec: &WeightSpec| match spec.is_kernel() {
-            true => Init::Normal((spec.gain / spec.fan_in as f32).sqrt()),
-            false => Init::Constant(0.0),
-        };
-        specs.iter().map(|spec| g.parameter(&spec.name, spec.shape(1), init(spec))).collect()
+        specs.iter().map(|spec| g.parameter(&spec.name, spec.shape(1), start_of_mean(spec))).collect()
     }
 
     fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>> {

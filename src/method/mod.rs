@@ -1,16 +1,20 @@
 //! Methods: where a main network's weights come from, and what keeps them near their prior.
 
+mod bbb;
 mod bbh;
 mod generator;
 mod map;
 
+pub use bbb::Bbb;
 pub use bbh::{Bbh, GeneratorKind, InitKind, KlKind, NoiseKind};
 pub use generator::shared_slices;
 pub use map::Map;
 
-use crate::Result;
-use crate::graph::{Graph, TensorId};
+use crate::graph::{Graph, Init, TensorId};
 use crate::model::WeightSpec;
+use crate::ops::pairwise::nearest_neighbour_kl;
+use crate::ops::per_weight_kl::per_weight_kl;
+use crate::{Error, Result};
 
 /// A source of weights.
 pub trait Method {
@@ -31,6 +35,29 @@ pub trait Method {
     /// # Errors
     /// When the estimate needs more samples than there are.
     fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>>;
+}
+
+/// The divergence from N(0, prior_scale^2), estimated from samples of the weights.
+fn sample_kl(g: &mut Graph, kl: KlKind, weights: &[TensorId], prior_scale: f32) -> Result<Option<TensorId>> {
+    match kl {
+        KlKind::None => Ok(None),
+        KlKind::Full => nearest_neighbour_kl(g, "kl", weights, prior_scale).map(Some),
+        KlKind::PerWeight => {
+            let parts = per_weight_kl(g, "kl", weights, prior_scale)?;
+            total(g, "kl.sum", &parts)
+        }
+        KlKind::ClosedForm => {
+            Err(Error::input("kl: closed-form needs the density of the weights; choose full or per-weight"))
+        }
+    }
+}
+
+/// How the weights of an ordinary network start: N(0, gain / fan-in), biases 0.
+fn start_of_mean(spec: &WeightSpec) -> Init {
+    match spec.is_kernel() {
+        true => Init::Normal((spec.gain / spec.fan_in as f32).sqrt()),
+        false => Init::Constant(0.0),
+    }
 }
 
 /// The sum of tensors of one element.

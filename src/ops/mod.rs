@@ -7,6 +7,7 @@ pub mod bias;
 pub mod conv2d;
 pub mod conv2d_pool;
 pub mod elementwise;
+pub mod gaussian;
 pub mod linear;
 pub mod noise;
 pub mod pairwise;
@@ -44,6 +45,8 @@ pub fn forward(e: &mut Emit, node: &Node) {
         Op::Uniform(d) => noise::uniform_forward(e, node, d),
         Op::NearestNeighbourKl(parts) => pairwise::forward(e, node, parts),
         Op::PerWeightKl(d) => per_weight_kl::forward(e, node, d),
+        Op::GaussianSamples(group) => gaussian::samples_forward(e, node, group),
+        Op::GaussianKl { prior_scale } => gaussian::kl_forward(e, node, *prior_scale),
         Op::GatherBatch(d) => batch::gather_forward(e, node, d),
         Op::Augment(d) => augment::forward(e, node, d),
         Op::AdvanceStep(schedule) => batch::advance_step_forward(e, schedule),
@@ -80,6 +83,8 @@ pub fn backward(e: &mut Emit, node: &Node) -> Result<()> {
         Op::SoftmaxXent(d) => softmax::xent_backward(e, node, d),
         Op::NearestNeighbourKl(parts) => pairwise::backward(e, node, parts),
         Op::PerWeightKl(d) => per_weight_kl::backward(e, node, d),
+        Op::GaussianSamples(group) => gaussian::samples_backward(e, node, group),
+        Op::GaussianKl { prior_scale } => gaussian::kl_backward(e, node, *prior_scale),
         Op::Normal(_)
         | Op::Uniform(_)
         | Op::GatherBatch(_)

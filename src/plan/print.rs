@@ -120,6 +120,8 @@ impl Kind {
             | Self::Sum { elements }
             | Self::SumGrad { elements }
             | Self::HalfSquaredNorm { elements }
+            | Self::GaussianKl { elements, .. }
+            | Self::GaussianKlGrad { elements, .. }
             | Self::OptimizerStep { elements, .. }
             | Self::ClipByValue { elements, .. } => elements.to_string(),
             Self::ScalarProgram(program) => format!("{} steps", program.steps),
@@ -147,6 +149,9 @@ impl Kind {
                 format!("S{} D{} of {}", d.samples, d.weights, d.total)
             }
             Self::NearestNeighbourKl(d) => format!("S{} D{} in {} parts", d.samples, d.total, d.parts),
+            Self::GaussianSamples(group) | Self::GaussianSamplesGrad(group) => {
+                format!("S{} D{} in {} parts", group.samples, group.elements, group.parts)
+            }
             Self::GatherBatch(d) => format!("N{} of {} x {} pixels", d.batch, d.images, d.pixels),
             Self::Augment(d) => format!("N{} of {} x {} x {} to {}", d.batch, d.channels, d.height, d.width, d.side),
             Self::AdvanceStep(_) => String::new(),

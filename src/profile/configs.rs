@@ -6,16 +6,18 @@ use crate::train::options::{Anneal, MethodKind, ModelKind, Options};
 use crate::{Error, Result};
 
 /// Names that [`named`] knows.
-pub const CONFIGS: [&str; 9] = [
+pub const CONFIGS: [&str; 11] = [
     "lenet-full",
     "lenet-sliced",
     "lenet-shared",
     "lenet-map",
+    "lenet-bbb",
     "map",
     "mlp-full",
     "mlp-sliced",
     "mlp-shared",
     "mlp-map",
+    "mlp-bbb",
 ];
 
 /// The configuration of a named step: batch 100 and S = 5 unless `options` say otherwise, the KL term on, Adam. `map` is short
@@ -32,6 +34,7 @@ pub fn named(name: &str, options: Options) -> Result<Config> {
         "full" => (MethodKind::Bbh, GeneratorKind::LayerWise),
         "sliced" => (MethodKind::Bbh, GeneratorKind::Sliced),
         "shared" => (MethodKind::Bbh, GeneratorKind::Shared),
+        "bbb" => (MethodKind::Bbb, GeneratorKind::Shared),
         _ => (MethodKind::Map, GeneratorKind::Shared),
     };
     Config::resolve(Options {

@@ -3,7 +3,7 @@
 use super::options::{Anneal, DecayKind, MethodKind, ModelKind, OptimizerKind, Options, Preset};
 use crate::call::{Moments, Optimizer, Schedule};
 use crate::data::ImageSet;
-use crate::method::{Bbh, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
+use crate::method::{Bbb, Bbh, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
 use crate::model::{LeNet, Mlp, Model};
 use crate::ops::augment::Crop;
 use crate::ops::pairwise::MAX_SAMPLES;
@@ -24,6 +24,8 @@ pub struct Config {
     pub zero_mean: bool,
     pub kl: KlKind,
     pub prior_scale: f32,
+    #[serde(default = "default_sigma")]
+    pub initial_sigma: f32,
     pub anneal: Anneal,
     pub mc: bool,
     pub samples: usize,
@@ -68,7 +70,10 @@ impl Config {
         } else {
             10
         });
-        let map = method == MethodKind::Map;
+        let bbb = method == MethodKind::Bbb;
+        let kl = options.kl.unwrap_or(if bbb { KlKind::ClosedForm } else { KlKind::Full });
+        let mc = options.mc.unwrap_or(false);
+        let one_is_enough = bbb && !mc && !is_estimate(kl);
         let generator = options.generator.unwrap_or(match paper {
             true => GeneratorKind::LayerWise,
             false => GeneratorKind::Shared,
@@ -82,17 +87,19 @@ impl Config {
             noise_dim: options.noise_dim.unwrap_or(8),
             noise: options.noise.unwrap_or(NoiseKind::Aligned),
             zero_mean: options.zero_mean.unwrap_or(false),
-            kl: options.kl.unwrap_or(KlKind::Full),
+            kl,
             prior_scale: options.prior_scale.unwrap_or(1.0),
+            initial_sigma: options.initial_sigma.unwrap_or_else(default_sigma),
             anneal: options.anneal.unwrap_or(match paper {
+                true if bbb => Anneal(0.0, 0.0),
                 true => Anneal(5.0, 15.0),
                 false => default_anneal(epochs as f32, synthetic),
             }),
-            mc: options.mc.unwrap_or(false),
-            samples: options.samples.unwrap_or(5),
+            mc,
+            samples: options.samples.unwrap_or(if one_is_enough { 1 } else { 5 }),
             hidden_units: options.hidden_units.unwrap_or_else(|| vec![64, 256, 512]),
             init: options.init.unwrap_or(if paper { InitKind::Glorot } else { InitKind::HyperfanIn }),
-            optimizer: options.optimizer.unwrap_or(match paper && !map {
+            optimizer: options.optimizer.unwrap_or(match paper && method == MethodKind::Bbh {
                 true => OptimizerKind::Rmsprop,
                 false => OptimizerKind::Adam,
             }),
@@ -128,8 +135,14 @@ impl Config {
         self.mlp_units.iter().try_for_each(|&units| at_least_one("mlp-units", units))?;
         positive("lr", self.lr)?;
         positive("prior-scale", self.prior_scale)?;
+        positive("initial-sigma", self.initial_sigma)?;
+        if self.kl == KlKind::ClosedForm && self.method == MethodKind::Bbh {
+            return Err(Error::input(
+                "kl: closed-form is for --method bbb, whose weights are Gaussian; choose full or per-weight",
+            ));
+        }
         self.clip.map_or(Ok(()), |bound| positive("clip", bound))?;
-        let needs_neighbours = self.method == MethodKind::Bbh && self.kl != KlKind::None;
+        let needs_neighbours = self.method != MethodKind::Map && is_estimate(self.kl);
         let least = if needs_neighbours { 2 } else { 1 };
         if !(least..=MAX_SAMPLES).contains(&self.samples) {
             let why = if needs_neighbours { " (the KL estimate compares samples; or choose --kl none)" } else { "" };
@@ -163,6 +176,7 @@ impl Config {
     pub fn label(&self, data: &str) -> String {
         let generator = match (self.method, self.generator) {
             (MethodKind::Map, _) => return format!("{data}-map"),
+            (MethodKind::Bbb, _) => return format!("{data}-bbb"),
             (_, GeneratorKind::LayerWise) => "layer-wise",
             (_, GeneratorKind::Sliced) => "sliced",
             (_, GeneratorKind::Shared) => "shared",
@@ -174,6 +188,9 @@ impl Config {
     pub fn method(&self) -> Box<dyn Method> {
         match self.method {
             MethodKind::Map => Box::new(Map { prior_scale: self.prior_scale }),
+            MethodKind::Bbb => {
+                Box::new(Bbb { kl: self.kl, prior_scale: self.prior_scale, initial_sigma: self.initial_sigma })
+            }
             MethodKind::Bbh => Box::new(Bbh {
                 generator: self.generator,
                 noise_dim: self.noise_dim,
@@ -244,11 +261,21 @@ fn default_anneal(epochs: f32, synthetic: bool) -> Anneal {
 /// The best of a few learning rates tried for few epochs of MNIST, or the authors'.
 fn default_rate(paper: bool, method: MethodKind, generator: GeneratorKind) -> f32 {
     match (paper, method, generator) {
-        (true, MethodKind::Map, _) => 1e-3,
         (true, MethodKind::Bbh, _) => 1e-4,
+        (true, ..) => 1e-3,
         (false, MethodKind::Bbh, GeneratorKind::Sliced | GeneratorKind::LayerWise) => 1e-3,
         (false, _, _) => 2e-3,
     }
+}
+
+/// Log variance -9, as in the authors' code.
+fn default_sigma() -> f32 {
+    0.011_109
+}
+
+/// True for a KL that compares samples with each other.
+fn is_estimate(kl: KlKind) -> bool {
+    matches!(kl, KlKind::Full | KlKind::PerWeight)
 }
 
 /// The out-of-distribution set that a newcomer would expect beside a data set.

@@ -53,6 +53,10 @@ fn fill(parameter: &Parameter, stream: Stream, start: usize, values: &mut [f32])
                 stream.normals_f32(first as u64, values);
                 values.iter_mut().for_each(|value| *value *= deviation);
             }
+            Init::NormalAbout { mean, deviation } => {
+                stream.normals_f32(first as u64, values);
+                values.iter_mut().for_each(|value| *value = mean + deviation * *value);
+            }
             Init::NormalColumns { split, first: left, rest } => {
                 stream.normals_f32(first as u64, values);
                 for (offset, value) in values.iter_mut().enumerate() {

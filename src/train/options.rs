@@ -14,6 +14,8 @@ pub enum MethodKind {
     Bbh,
     /// One set of weights with weight decay.
     Map,
+    /// Bayes by Backprop: each weight a Gaussian of its own.
+    Bbb,
 }
 
 /// Main networks by name.
@@ -48,7 +50,7 @@ pub enum DecayKind {
 pub enum Preset {
     /// Few epochs: fan-in start, Adam with warm-up and cosine decay.
     Default,
-    /// The authors' settings: layer-wise generators, Glorot, RMSProp 1e-4 (MAP: Adam 1e-3), 100 epochs, annealing 5,15.
+    /// The authors' settings: layer-wise generators, Glorot, RMSProp 1e-4 (others: Adam 1e-3), 100 epochs, annealing 5,15.
     Paper,
 }
 
@@ -100,20 +102,23 @@ pub struct Options {
     /// Subtract the mean over the samples from the generated weights (shared generator).
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub zero_mean: Option<bool>,
-    /// Estimate of the divergence from the prior. Default: full.
+    /// The divergence from the prior. Default: full (bbb: closed-form).
     #[arg(long, value_enum)]
     pub kl: Option<KlKind>,
     /// Standard deviation of the prior (MAP: 1 / strength of the weight decay). Default: 1.
     #[arg(long, value_name = "SCALE")]
     pub prior_scale: Option<f32>,
+    /// Standard deviation at which the weights of --method bbb start. Default: 0.011109 (log variance -9).
+    #[arg(long, value_name = "SIGMA")]
+    pub initial_sigma: Option<f32>,
     /// The KL's factor is 0 up to epoch START, then rises to 1 over LENGTH epochs. Default: half and one and a half times
-    /// --epochs, for synthetic half and six times (paper: 5,15).
+    /// --epochs, for synthetic half and six times (paper: 5,15; bbb 0,0).
     #[arg(long, value_name = "START,LENGTH")]
     pub anneal: Option<Anneal>,
     /// All samples in the likelihood, not the first alone.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub mc: Option<bool>,
-    /// Weight samples of a training step. Default: 5.
+    /// Weight samples of a training step. Default: 5 (bbb with neither --mc nor an estimated KL: 1).
     #[arg(long, value_name = "S")]
     pub samples: Option<usize>,
     /// Hidden units of the generators. Default: 64,256,512.
@@ -128,7 +133,7 @@ pub struct Options {
     /// How the optimiser's moments are stored: bf16, rounded at random, takes half the memory. Default: fp32.
     #[arg(long, value_enum)]
     pub moments: Option<Moments>,
-    /// Learning rate. Default: 2e-3, for sliced and layer-wise generators 1e-3 (paper: bbh 1e-4, map 1e-3).
+    /// Learning rate. Default: 2e-3, for sliced and layer-wise generators 1e-3 (paper: bbh 1e-4, else 1e-3).
     #[arg(long)]
     pub lr: Option<f32>,
     /// Steps over which the learning rate rises from 0. Default: 100 (paper: 0).
@@ -201,6 +206,7 @@ impl Options {
             zero_mean: self.zero_mean.or(other.zero_mean),
             kl: self.kl.or(other.kl),
             prior_scale: self.prior_scale.or(other.prior_scale),
+            initial_sigma: self.initial_sigma.or(other.initial_sigma),
             anneal: self.anneal.or(other.anneal),
             mc: self.mc.or(other.mc),
             samples: self.samples.or(other.samples),

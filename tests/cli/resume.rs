@@ -88,6 +88,12 @@ fn interrupted_within_an_epoch() {
 
 #[cfg(unix)]
 #[test]
+fn interrupted_with_gaussian_weights() {
+    interrupted(tempfile::tempdir().unwrap().path(), &["--method", "bbb", "--samples", "2", "--mc"]);
+}
+
+#[cfg(unix)]
+#[test]
 fn interrupted_with_bf16_moments() {
     let dir = tempfile::tempdir().unwrap();
     let run = interrupted(dir.path(), &["--moments", "bf16"]);

@@ -50,6 +50,42 @@ fn map_learns_what_a_bar_is() {
     assert!(accuracy > 0.95, "accuracy {accuracy}");
 }
 
+/// Bayes by Backprop learns it too, and its posterior has the width that it should: between that of the start and the prior's.
+#[test]
+fn bbb_learns_what_a_bar_is_and_widens_its_posterior() {
+    let dir = tempfile::tempdir().unwrap();
+    write_set(&dir.path().join("set"), 600, 90);
+    let out = dir.path().join("run");
+    let more = ["--method", "bbb", "--warmup", "5", "--epochs", "8", "--anneal", "0,0", "--lr", "0.02"];
+    let text = train(&dir.path().join("set"), &out, &more);
+    let summary: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap();
+    let accuracy = summary["test"]["accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.95 && text.contains("mutual information"), "accuracy {accuracy}, {text}");
+    let log_variances: Vec<f32> = tensors(&out.join("checkpoint.safetensors"))
+        .iter()
+        .filter(|(name, _)| name.ends_with(".log_variance") && !name.starts_with("moment."))
+        .flat_map(|(_, bytes)| {
+            bytes.chunks(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect::<Vec<_>>()
+        })
+        .collect();
+    let mean = log_variances.iter().sum::<f32>() / log_variances.len() as f32;
+    assert!(mean > -8.5 && mean < 0.5, "{} log variances of mean {mean}", log_variances.len());
+    bbh(&["eval", out.to_str().unwrap()]).assert().success();
+    let file = dir.path().join("weights.npy");
+    bbh(&["sample", out.to_str().unwrap(), "--count", "7", "--out", file.to_str().unwrap()]).assert().success();
+    assert!(file.is_file());
+}
+
+#[test]
+fn a_closed_form_of_generated_weights_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    write_set(&dir.path().join("set"), 60, 20);
+    let set = dir.path().join("set");
+    let output = bbh(&["train", set.to_str().unwrap(), "--kl", "closed-form"]).assert().code(2).get_output().clone();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--method bbb"));
+}
+
 #[test]
 fn the_number_of_threads_does_not_change_a_bit() {
     let dir = tempfile::tempdir().unwrap();

@@ -86,5 +86,9 @@ fn the_other_divergence_mixtures_clipping_rmsprop_and_bf16_moments_follow_the_cp
         "bf16 moments",
         Options { moments: Some(Moments::Bf16), ..options(MethodKind::Bbh, GeneratorKind::Shared, KlKind::Full) },
     );
+    follows(
+        "bbb, mixture",
+        Options { mc: Some(true), ..options(MethodKind::Bbb, GeneratorKind::Shared, KlKind::ClosedForm) },
+    );
     follows("map, clipped", Options { clip: Some(0.01), optimizer: Some(OptimizerKind::Rmsprop), ..map });
 }

@@ -40,11 +40,13 @@ fn planned(options: Options) -> Planned {
 fn a_step_launches_few_kernels() {
     let bbh = |kind| Options { generator: Some(kind), ..Options::default() };
     let map = Options { method: Some(MethodKind::Map), ..Options::default() };
+    let bbb = Options { method: Some(MethodKind::Bbb), ..Options::default() };
     let steps = [
         ("layer-wise", bbh(GeneratorKind::LayerWise), 80, 20),
         ("sliced", bbh(GeneratorKind::Sliced), 165, 105),
         ("shared", bbh(GeneratorKind::Shared), 79, 25),
         ("map", map, 32, 0),
+        ("bbb", bbb, 34, 0),
     ];
     let mut failed = Vec::new();
     for (name, options, most, most_of_generators) in steps {

@@ -13,6 +13,8 @@ mod conv2d_pool;
 mod conv_parallel;
 mod device;
 mod elementwise;
+mod exponential;
+mod gaussian;
 mod gemm;
 mod lanes;
 mod linear;
@@ -99,6 +101,10 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::PairwiseDistancesGrad(d) => pairwise::distances_grad(io, d),
         Kind::PerWeightKl(d) => per_weight_kl::forward(io, d),
         Kind::PerWeightKlGrad(d) => per_weight_kl::grad(io, d),
+        Kind::GaussianSamples(group) => gaussian::samples(io, group),
+        Kind::GaussianSamplesGrad(group) => gaussian::samples_grad(io, group),
+        Kind::GaussianKl { prior_scale, .. } => gaussian::kl(io, *prior_scale),
+        Kind::GaussianKlGrad { prior_scale, .. } => gaussian::kl_grad(io, *prior_scale),
         Kind::OptimizerStep { optimizer, .. } => optim::step(io, *optimizer),
         Kind::ClipByValue { bound, .. } => optim::clip_by_value(io, *bound),
         Kind::GatherBatch(d) => batch::gather(io, d),

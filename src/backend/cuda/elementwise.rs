@@ -115,18 +115,19 @@ pub fn half_squared_norm(l: &mut Lowering) {
 }
 
 /// Threads of a summing block; elements that it sums at least.
-const SUM_THREADS: u32 = 256;
+pub(super) const SUM_THREADS: u32 = 256;
 const LEAST_PER_BLOCK: u32 = 4096;
 /// Most partial sums: a function of the length alone keeps the order of a sum the same on every GPU.
 const MOST_PARTIALS: u32 = 1024;
 
-/// Elements of a block, and blocks.
-fn cut(elements: u32) -> (u32, u32) {
+/// Elements of a summing block, and blocks.
+pub(super) fn cut(elements: u32) -> (u32, u32) {
     let per_block = elements.div_ceil(MOST_PARTIALS).max(LEAST_PER_BLOCK);
     (per_block, elements.div_ceil(per_block).max(1))
 }
 
-fn sum_partials(l: &mut Lowering, count: u32, partials: Address) {
+/// The sum of `count` partial sums into the region that the call writes.
+pub(super) fn sum_partials(l: &mut Lowering, count: u32, partials: Address) {
     let arguments = Arguments::new().with(count).with(partials).with(l.write(0));
     l.launch("sum", [1, 1, 1], SUM_THREADS, arguments);
 }

@@ -13,6 +13,7 @@ mod device;
 pub mod driver;
 mod elementwise;
 pub mod embedded;
+mod gaussian;
 mod launch;
 mod linear;
 mod linear_group;
@@ -88,6 +89,10 @@ pub fn lower(l: &mut Lowering) {
         Kind::PairwiseDistancesGrad(d) => pairwise::distances_grad(l, d),
         Kind::PerWeightKl(d) => per_weight_kl::forward(l, d),
         Kind::PerWeightKlGrad(d) => per_weight_kl::grad(l, d),
+        Kind::GaussianSamples(group) => gaussian::samples(l, group),
+        Kind::GaussianSamplesGrad(group) => gaussian::samples_grad(l, group),
+        Kind::GaussianKl { prior_scale, .. } => gaussian::kl(l, *prior_scale),
+        Kind::GaussianKlGrad { prior_scale, .. } => gaussian::kl_grad(l, *prior_scale),
         Kind::OptimizerStep { elements, optimizer } => optim::step(l, *elements, *optimizer),
         Kind::ClipByValue { elements, bound } => optim::clip_by_value(l, *elements, *bound),
         Kind::GatherBatch(d) => batch::gather(l, d),

@@ -5,7 +5,9 @@ use crate::graph::{Graph, Init, Shape, TensorId};
 use crate::ops::augment::{Crop, augment};
 use crate::ops::batch::{DeviceSet, Order, gather_batch};
 use crate::ops::conv2d::Padding;
-use crate::ops::{bias, conv2d, elementwise, linear, noise, pairwise, per_weight_kl, pool2d, samples, softmax};
+use crate::ops::{
+    bias, conv2d, elementwise, gaussian, linear, noise, pairwise, per_weight_kl, pool2d, samples, softmax,
+};
 use crate::{Error, Result};
 
 /// Images of the data set that batches are gathered from.
@@ -192,6 +194,26 @@ pub fn per_weight_kl(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
         let parts = per_weight_kl::per_weight_kl(g, "kl", &[w], 1.0)?;
         parts.first().copied().ok_or_else(|| Error::run("per_weight_kl: no part for one tensor"))
     })
+}
+
+/// S networks of D weights.
+pub fn gaussian_samples(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let part = gaussian_of(g, sizes)?;
+    let output = gaussian::gaussian_samples(g, "y", &[part], sizes.of('S'))?;
+    let output = output.first().copied().ok_or_else(|| Error::run("gaussian_samples: no sample of one tensor"))?;
+    Ok(Built { output, arguments: vec![part.mean, part.log_variance] })
+}
+
+pub fn gaussian_kl(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let part = gaussian_of(g, sizes)?;
+    let output = gaussian::gaussian_kl(g, "kl", &[part], 1.0)?;
+    Ok(Built { output, arguments: vec![part.mean, part.log_variance] })
+}
+
+/// Parameters of D weights.
+fn gaussian_of(g: &mut Graph, sizes: &Sizes) -> Result<gaussian::Gaussian> {
+    let axes = [('S', 1), ('D', sizes.of('D'))];
+    Ok(gaussian::Gaussian { mean: argument(g, "mean", &axes)?, log_variance: argument(g, "log_variance", &axes)? })
 }
 
 /// A batch of N of 60,000 images [C, H, W], shuffled.

@@ -190,6 +190,18 @@ pub const KERNELS: &[Entry] = &[
         build: graphs::per_weight_kl,
     },
     Entry {
+        kernels: &[("gaussian_samples", Forward), ("gaussian_samples_grad", Gradient)],
+        letters: SAMPLES,
+        condition: ANY,
+        build: graphs::gaussian_samples,
+    },
+    Entry {
+        kernels: &[("gaussian_kl", Forward), ("gaussian_kl_grad", Gradient)],
+        letters: WEIGHTS,
+        condition: ANY,
+        build: graphs::gaussian_kl,
+    },
+    Entry {
         kernels: &[("optimizer_step", Update), ("clip_by_value", Clip)],
         letters: &[('D', 1_858_228)],
         condition: ANY,
