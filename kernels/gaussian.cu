@@ -1,7 +1,7 @@
 // Independent Gaussian weights: S samples of many tensors in one launch, whose noise the gradient draws again, and the divergence
 // from the prior. A thread handles four neighbouring elements of a part, of all samples: one counter for each sample.
+#include "fours.cuh"
 #include "group.cuh"
-#include "random.cuh"
 #include "sums.cuh"
 
 // Tables of parts, by value: src/backend/cuda/gaussian.rs.
@@ -29,27 +29,6 @@ struct DivergentPart {
 struct DivergentParts { DivergentPart parts[MOST_PARTS]; };
 
 enum { GAUSSIAN_THREADS = 128 };
-
-// Elements `first` to `first` + 3 of `elements`, 0 behind the last.
-DEVICE float4 load_four(const float* data, u32 first, u32 elements) {
-    const float* place = data + first;
-    if (elements - first >= 4 && (u64)place % 16 == 0) return *(const float4*)place;
-    float v[4];
-#pragma unroll
-    for (u32 lane = 0; lane < 4; lane++) v[lane] = lane < elements - first ? place[lane] : 0.0f;
-    return make_float4(v[0], v[1], v[2], v[3]);
-}
-
-DEVICE void store_four(float* data, u32 first, u32 elements, u32 add, float4 v) {
-    float* place = data + first;
-    if (elements - first >= 4 && !add && (u64)place % 16 == 0) {
-        *(float4*)place = v;
-        return;
-    }
-#pragma unroll
-    for (u32 lane = 0; lane < 4; lane++)
-        if (lane < elements - first) place[lane] = add ? place[lane] + lane_of(v, lane) : lane_of(v, lane);
-}
 
 // sigma = e^(log variance / 2)
 DEVICE float4 deviations(float4 v) {

@@ -136,6 +136,37 @@ pub enum Kind {
     /// mean, log variance of each part, dkl (1 element) -> dmean, dlog variance of each part
     GaussianKlGrad { elements: u32, prior_scale: f32 },
 
+    /// mean [D], multipliers z [S, channels], log variance [D] if `noise`, of each part, words U32 if `noise` -> y [S, D] of each
+    /// part: z mean, plus e^(log variance / 2) * N(0, 1) if `noise`
+    ScaledSamples(ScaledGroup),
+    /// mean, z, dy [S, D] of each part -> dmean, dz of each part
+    ScaledSamplesGrad(ScaledGroup),
+    /// log variance of each part -> log variance, at most `bound`, and e^ that, of each part. `elements` of all parts.
+    CappedVariances { elements: u32, bound: f32 },
+    /// log variance (before), variance, dvariance, d log variance (after) if `of_log`, of each part -> d log variance (before)
+    CappedVariancesGrad { elements: u32, bound: f32, of_log: bool },
+    /// mean, variance, words U32 -> y = mean + sqrt(variance) * N(0, 1) of (seed, step, stream, element); a variance of 0 or
+    /// below adds nothing
+    LocalReparameterization { elements: u32, stream: u32 },
+    /// variance, dy, words -> dmean, dvariance
+    LocalReparameterizationGrad { elements: u32, stream: u32 },
+    /// z [S, D], mean [S, D], log variance [S, D] of each part -> sum of the log densities of z under N(mean, e^log variance)
+    /// (1 element). `elements` of all parts.
+    LogDensity { elements: u32 },
+    /// z, mean, log variance of each part, d (1 element) -> dz, dmean, dlog variance of each part
+    LogDensityGrad { elements: u32 },
+
+    /// z [S, D] of each part, words U32 -> m z, m a mask of elements kept with probability 1/2 by (seed, step, stream, element).
+    /// Its own gradient.
+    CouplingMask(GaussianGroup),
+    /// z, mean, gate [S, D] of each part, words -> y of each part: z where the mask keeps it, else s z + (1 - s) mean with
+    /// s = sigmoid(gate)
+    Coupling(GaussianGroup),
+    /// gate of each part, words -> sum of log s over the elements that the mask drops (1 element)
+    CouplingLogDeterminant(GaussianGroup),
+    /// z, mean, gate, dy of each part, words, d log determinant (1 element) -> dz, dmean, dgate of each part
+    CouplingGrad(GaussianGroup),
+
     /// g, scalars, words U32 if the moments are bf16 -> w, then the moments in their order, Real or Bf16, updated in place
     OptimizerStep { elements: u32, optimizer: Optimizer },
     /// -> g clipped to [-bound, bound] in place
@@ -208,6 +239,18 @@ impl Kind {
             Self::GaussianSamplesGrad(..) => "gaussian_samples_grad",
             Self::GaussianKl { .. } => "gaussian_kl",
             Self::GaussianKlGrad { .. } => "gaussian_kl_grad",
+            Self::ScaledSamples(..) => "scaled_samples",
+            Self::ScaledSamplesGrad(..) => "scaled_samples_grad",
+            Self::CappedVariances { .. } => "capped_variances",
+            Self::CappedVariancesGrad { .. } => "capped_variances_grad",
+            Self::LocalReparameterization { .. } => "local_reparameterization",
+            Self::LocalReparameterizationGrad { .. } => "local_reparameterization_grad",
+            Self::LogDensity { .. } => "log_density",
+            Self::LogDensityGrad { .. } => "log_density_grad",
+            Self::CouplingMask(..) => "coupling_mask",
+            Self::Coupling(..) => "coupling",
+            Self::CouplingLogDeterminant(..) => "coupling_log_determinant",
+            Self::CouplingGrad(..) => "coupling_grad",
             Self::OptimizerStep { .. } => "optimizer_step",
             Self::ClipByValue { .. } => "clip_by_value",
             Self::GatherBatch(..) => "gather_batch",

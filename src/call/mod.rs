@@ -13,6 +13,7 @@ mod kind;
 mod linear_group;
 mod scalar_program;
 mod scale_group;
+mod scaled_group;
 mod schedule;
 mod state;
 
@@ -23,6 +24,7 @@ pub use kind::{Kind, MOST_PARTS};
 pub use linear_group::{GradPlaces, LinearGroup};
 pub use scalar_program::{MOST_STEPS, ScalarCode, ScalarProgram, ScalarStep};
 pub use scale_group::ScaleGroup;
+pub use scaled_group::{ScaledGroup, ScaledPart};
 pub use schedule::{Schedule, StepScalars};
 pub use state::{metric, scalar, word};
 

@@ -6,7 +6,7 @@ use super::ops::{anneal, labels};
 use crate::Result;
 use crate::call::scalar;
 use crate::graph::Graph;
-use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
+use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, Mnf, NoiseKind};
 use crate::model::{LeNet, Likelihood, Mlp, Model};
 use crate::ops::elementwise::{add, scale_by_step_scalar};
 use std::sync::Arc;
@@ -40,11 +40,28 @@ pub fn cases() -> Vec<Case> {
             let method = Bbb { kl, prior_scale: 0.8, initial_sigma: 0.4 };
             cases.push(model_case(&network, &format!("bbb {name}"), method, mc));
         }
+        cases.push(model_case(&network, "mnf", mnf(2), false));
         for (name, method, mc) in hypernets() {
             cases.push(model_case(&network, &name, method, mc));
         }
     }
+    // A layer of one input has a planar flow.
+    let narrow: Network = Arc::new(Mlp { inputs: SIDE * SIDE, hidden: vec![1, 3], classes: CLASSES });
+    cases.push(model_case(&narrow, "mnf planar", mnf(2), false));
+    cases.push(model_case(&narrow, "mnf without flows", mnf(0), false));
     cases
+}
+
+/// Wide Gaussians, some of them above their threshold.
+fn mnf(flow_steps: usize) -> Mnf {
+    Mnf {
+        prior_scale: 0.8,
+        initial_sigma: 0.4,
+        variance_threshold: 0.4,
+        flow_steps,
+        flow_hidden: 3,
+        aux_hidden: 4,
+    }
 }
 
 type Network = Arc<dyn Model + Send + Sync>;
@@ -126,7 +143,7 @@ fn loss(g: &mut Graph, network: &dyn Model, method: &dyn Method, mc: bool, adver
     let likelihood =
         Likelihood { model: network, weights: weights.first_samples(g, read)?, labels, row_weights, adversarial };
     let (cross_entropy, _) = likelihood.cross_entropy(g, x)?;
-    let output = match method.kl(g, &specs, &weights.tensors)? {
+    let output = match method.kl(g, &specs, &weights)? {
         Some(kl) => {
             let scaled = scale_by_step_scalar(g, "scaled_kl", kl, scalar::ANNEAL, 1.0 / IMAGES)?;
             add(g, "loss", cross_entropy, scaled, 1.0)?

@@ -2,7 +2,7 @@
 
 use crate::call::{
     AugmentDims, BiasDims, Conv2dDims, DropoutDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, OneHotDims,
-    PairwiseDims, Pool2dDims, SampleDims, Schedule, SoftmaxDims, Unary,
+    PairwiseDims, Pool2dDims, SampleDims, ScaledGroup, Schedule, SoftmaxDims, Unary,
 };
 
 /// One op with its dims. Inputs and outputs are listed by each op's file in `ops`.
@@ -62,6 +62,18 @@ pub enum Op {
     GaussianSamples(GaussianGroup),
     /// mean, log variance of each part -> kl to N(0, prior_scale^2)
     GaussianKl { prior_scale: f32 },
+    /// mean, multipliers, [log variance] of each part -> samples of each part
+    ScaledSamples(ScaledGroup),
+    /// log variance of each part -> log variance at most `bound`, and variance, of each part
+    CappedVariances { bound: f32 },
+    /// mean, variance -> y; random stream
+    LocalReparameterization(u32),
+    /// z, mean, log variance of each part -> sum of log densities
+    LogDensity,
+    /// z of each part -> masked z of each part
+    CouplingMask(GaussianGroup),
+    /// z, mean, gate of each part -> y of each part, log determinant
+    Coupling(GaussianGroup),
     /// images, labels -> x, labels, row weights
     GatherBatch(GatherDims),
     /// x -> standardised crops
@@ -115,6 +127,12 @@ impl Op {
             Self::PerWeightKl(..) => "per_weight_kl",
             Self::GaussianSamples(..) => "gaussian_samples",
             Self::GaussianKl { .. } => "gaussian_kl",
+            Self::ScaledSamples(..) => "scaled_samples",
+            Self::CappedVariances { .. } => "capped_variances",
+            Self::LocalReparameterization(..) => "local_reparameterization",
+            Self::LogDensity => "log_density",
+            Self::CouplingMask(..) => "coupling_mask",
+            Self::Coupling(..) => "coupling",
             Self::GatherBatch(..) => "gather_batch",
             Self::Augment(..) => "augment",
             Self::AdvanceStep(..) => "advance_step",

@@ -6,7 +6,7 @@ use super::{KlKind, Method, Networks, sample_kl, start_of_mean, total};
 use crate::Result;
 use crate::call::MOST_PARTS;
 use crate::graph::{Graph, Init, TensorId};
-use crate::model::WeightSpec;
+use crate::model::{WeightSpec, Weights};
 use crate::ops::gaussian::{Gaussian, gaussian_kl, gaussian_samples};
 
 /// Deviation of the log variances at the start.
@@ -41,9 +41,9 @@ impl Method for Bbb {
         Ok(weights)
     }
 
-    fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>> {
+    fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &Weights) -> Result<Option<TensorId>> {
         if self.kl != KlKind::ClosedForm {
-            return sample_kl(g, self.kl, weights, self.prior_scale);
+            return sample_kl(g, self.kl, &weights.tensors, self.prior_scale);
         }
         let posteriors = self.posteriors(g, specs)?;
         let mut terms = Vec::new();

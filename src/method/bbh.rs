@@ -3,7 +3,7 @@
 use super::generator::{Generator, shared_slices};
 use super::{Method, Networks, sample_kl};
 use crate::graph::{Graph, Shape, TensorId};
-use crate::model::WeightSpec;
+use crate::model::{WeightSpec, Weights};
 use crate::ops::elementwise::scale;
 use crate::ops::noise::normal;
 use crate::ops::samples::center_samples;
@@ -92,8 +92,8 @@ impl Method for Bbh {
         specs.iter().zip(raw).map(|(spec, w)| self.scaled(g, spec, w)).collect()
     }
 
-    fn kl(&self, g: &mut Graph, _specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>> {
-        sample_kl(g, self.kl, weights, self.prior_scale)
+    fn kl(&self, g: &mut Graph, _specs: &[WeightSpec], weights: &Weights) -> Result<Option<TensorId>> {
+        sample_kl(g, self.kl, &weights.tensors, self.prior_scale)
     }
 }
 

@@ -39,7 +39,7 @@ impl Method for Dropout {
         Ok(Weights { keep: Some(self.keep), ..Weights::new(tensors) })
     }
 
-    fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>> {
+    fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &Weights) -> Result<Option<TensorId>> {
         self.map().kl(g, specs, weights)
     }
 }

@@ -34,7 +34,7 @@ impl Method for Ensemble {
     }
 
     /// The sum over the members.
-    fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>> {
-        decay(g, specs, weights, self.prior_scale)
+    fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &Weights) -> Result<Option<TensorId>> {
+        decay(g, specs, &weights.tensors, self.prior_scale)
     }
 }

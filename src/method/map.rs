@@ -3,7 +3,7 @@
 use super::{Method, Networks, decay, start_of_mean};
 use crate::Result;
 use crate::graph::{Graph, TensorId};
-use crate::model::WeightSpec;
+use crate::model::{WeightSpec, Weights};
 
 /// Maximum a posteriori.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ impl Method for Map {
         specs.iter().map(|spec| g.parameter(&spec.name, spec.shape(1), start_of_mean(spec))).collect()
     }
 
-    fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>> {
-        decay(g, specs, weights, self.prior_scale)
+    fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &Weights) -> Result<Option<TensorId>> {
+        decay(g, specs, &weights.tensors, self.prior_scale)
     }
 }

@@ -1,11 +1,14 @@
 //! Methods: where a main network's weights come from, and what keeps them near their prior.
 
+mod auxiliary;
 mod bbb;
 mod bbh;
 mod dropout;
 mod ensemble;
+mod flow;
 mod generator;
 mod map;
+mod mnf;
 
 pub use bbb::Bbb;
 pub use bbh::{Bbh, GeneratorKind, InitKind, KlKind, NoiseKind};
@@ -13,6 +16,7 @@ pub use dropout::Dropout;
 pub use ensemble::Ensemble;
 pub use generator::shared_slices;
 pub use map::Map;
+pub use mnf::Mnf;
 
 use crate::call::MOST_PARTS;
 use crate::graph::{Graph, Init, TensorId};
@@ -48,7 +52,7 @@ pub trait Method {
     ///
     /// # Errors
     /// When the estimate needs more samples than there are.
-    fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>>;
+    fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &Weights) -> Result<Option<TensorId>>;
 }
 
 /// The networks that a method predicts with.

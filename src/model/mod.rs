@@ -8,7 +8,7 @@ mod weights;
 pub use lenet::LeNet;
 pub use likelihood::Likelihood;
 pub use mlp::Mlp;
-pub use weights::Weights;
+pub use weights::{Multipliers, Weights};
 
 use crate::Result;
 use crate::graph::{Graph, Shape, TensorId};

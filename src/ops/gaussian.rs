@@ -1,11 +1,11 @@
 //! Independent Gaussian weights N(mean, sigma^2), sigma^2 = e^log variance: reparameterised samples (Kingma & Welling 2014,
 //! equation 10; Blundell et al. 2015, section 3.2) and their divergence from N(0, prior_scale^2) in closed form. One call for
-//! up to [`MOST_PARTS`] tensors.
+//! up to [`MOST_PARTS`](crate::call::MOST_PARTS) tensors.
 
-use super::mismatch;
-use crate::call::{Dtype, GaussianGroup, Kind, MOST_PARTS, Region, Write};
+use super::{expect_parts, gradient_or_scratch, mismatch};
+use crate::call::{Dtype, GaussianGroup, Kind, Region, Write};
 use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Parameters of one tensor of independent Gaussian elements, both [S = 1, ..].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Gaussian {
 /// called after `name` and the mean. The gradient draws eps again: it is never stored.
 ///
 /// # Errors
-/// When there is no part or more than [`MOST_PARTS`], or mean and log variance differ in shape or have more than one sample.
+/// When there is no part or more than [`MOST_PARTS`](crate::call::MOST_PARTS), or mean and log variance differ in shape or have more than one sample.
 pub fn gaussian_samples(g: &mut Graph, name: &str, parts: &[Gaussian], samples: usize) -> Result<Vec<TensorId>> {
     let inputs = inputs(g, "gaussian_samples", name, parts)?;
     let mut group = GaussianGroup::empty(samples as u32);
@@ -46,12 +46,7 @@ pub fn gaussian_kl(g: &mut Graph, name: &str, parts: &[Gaussian], prior_scale: f
 
 /// Mean and log variance of each part.
 fn inputs(g: &Graph, op: &str, name: &str, parts: &[Gaussian]) -> Result<Vec<TensorId>> {
-    if parts.is_empty() || parts.len() > MOST_PARTS {
-        return Err(Error::input(format!(
-            "{op} {name}: expected 1 to {MOST_PARTS} tensors, found {}; split the list",
-            parts.len()
-        )));
-    }
+    expect_parts(op, name, parts.len())?;
     for part in parts {
         if g.shape(part.mean).samples() != 1 {
             return Err(mismatch(g, op, name, "mean", part.mean, "of one sample"));
@@ -112,15 +107,6 @@ pub(super) fn kl_backward(e: &mut Emit, node: &Node, prior_scale: f32) {
         reads.push(dkl);
         e.call(Kind::GaussianKlGrad { elements, prior_scale }, &reads, &writes);
     }
-}
-
-/// Where the gradient of an input goes; memory that nobody reads when it is not wanted.
-fn gradient_or_scratch(e: &mut Emit, input: TensorId) -> (Region, Write) {
-    if e.wants(input) {
-        return e.gradient_target(input);
-    }
-    let len = e.graph.shape(input).elements();
-    (e.scratch("unused.gradient", Dtype::Real, len), Write::Set)
 }
 
 /// Elements of all parts, given their means and log variances.

@@ -5,20 +5,26 @@ pub mod adversarial;
 pub mod augment;
 pub mod batch;
 pub mod bias;
+pub mod capped_variances;
 pub mod conv2d;
 pub mod conv2d_pool;
+pub mod coupling;
 pub mod dropout;
 pub mod elementwise;
 pub mod gaussian;
 pub mod linear;
+pub mod local_reparameterization;
+pub mod log_density;
 pub mod noise;
 pub mod pairwise;
 pub mod per_weight_kl;
 pub mod pool2d;
 pub mod samples;
+pub mod scaled;
 pub mod softmax;
 
-use crate::graph::{Emit, Graph, Node, Op, TensorId};
+use crate::call::{Dtype, Kind, MOST_PARTS, Region, Write};
+use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
 use crate::{Error, Result};
 
 /// Emits the calls that compute a node's outputs from its inputs.
@@ -51,6 +57,12 @@ pub fn forward(e: &mut Emit, node: &Node) {
         Op::PerWeightKl(d) => per_weight_kl::forward(e, node, d),
         Op::GaussianSamples(group) => gaussian::samples_forward(e, node, group),
         Op::GaussianKl { prior_scale } => gaussian::kl_forward(e, node, *prior_scale),
+        Op::ScaledSamples(group) => scaled::forward(e, node, group),
+        Op::CappedVariances { bound } => capped_variances::forward(e, node, *bound),
+        Op::LocalReparameterization(stream) => local_reparameterization::forward(e, node, *stream),
+        Op::LogDensity => log_density::forward(e, node),
+        Op::CouplingMask(group) => coupling::mask_forward(e, node, group),
+        Op::Coupling(group) => coupling::forward(e, node, group),
         Op::GatherBatch(d) => batch::gather_forward(e, node, d),
         Op::Augment(d) => augment::forward(e, node, d),
         Op::AdvanceStep(schedule) => batch::advance_step_forward(e, schedule),
@@ -90,6 +102,12 @@ pub fn backward(e: &mut Emit, node: &Node) -> Result<()> {
         Op::Dropout(d) => dropout::backward(e, node, d),
         Op::GaussianSamples(group) => gaussian::samples_backward(e, node, group),
         Op::GaussianKl { prior_scale } => gaussian::kl_backward(e, node, *prior_scale),
+        Op::ScaledSamples(group) => scaled::backward(e, node, group),
+        Op::CappedVariances { bound } => capped_variances::backward(e, node, *bound),
+        Op::LocalReparameterization(stream) => local_reparameterization::backward(e, node, *stream),
+        Op::LogDensity => log_density::backward(e, node),
+        Op::CouplingMask(group) => coupling::mask_backward(e, node, group),
+        Op::Coupling(group) => coupling::backward(e, node, group),
         Op::Normal(_)
         | Op::FastGradientSign(_)
         | Op::Uniform(_)
@@ -115,6 +133,41 @@ fn not_differentiable(node: &Node) -> Result<()> {
 /// The error of an op whose input has another shape than it can take.
 fn mismatch(g: &Graph, op: &str, name: &str, argument: &str, found: TensorId, expected: &str) -> Error {
     Error::input(format!("{op} {name}: expected {argument} {expected}, found {} in {}", g.shape(found), g.name(found)))
+}
+
+/// Where the gradient of an input goes; memory that nobody reads when it is not wanted.
+fn gradient_or_scratch(e: &mut Emit, input: TensorId) -> (Region, Write) {
+    if e.wants(input) {
+        return e.gradient_target(input);
+    }
+    let len = e.graph.shape(input).elements();
+    (e.scratch("unused.gradient", Dtype::Real, len), Write::Set)
+}
+
+/// The complete gradient of an output, or zeros where nothing that depends on it has one.
+fn gradient_or_zero(e: &mut Emit, output: TensorId) -> Region {
+    if let Some(gradient) = e.gradient(output) {
+        return gradient;
+    }
+    let len = e.graph.shape(output).elements();
+    let zeros = e.scratch("unused.zero", Dtype::Real, len);
+    e.call(Kind::Fill { elements: len as u32, value: 0.0 }, &[], &[(zeros, Write::Set)]);
+    zeros
+}
+
+/// Checks the number of tensors that one call is to handle.
+fn expect_parts(op: &str, name: &str, parts: usize) -> Result<()> {
+    if parts == 0 || parts > MOST_PARTS {
+        return Err(Error::input(format!(
+            "{op} {name}: expected 1 to {MOST_PARTS} tensors, found {parts}; split the list"
+        )));
+    }
+    Ok(())
+}
+
+/// Outputs of a node, one for each part, in the form that [`Graph::node`] takes.
+fn outputs(parts: &[(String, Shape)]) -> Vec<(&str, Shape, Dtype)> {
+    parts.iter().map(|(suffix, shape)| (suffix.as_str(), shape.clone(), Dtype::Real)).collect()
 }
 
 /// Checks that a tensor has the axes `letters` (any sizes) and returns the sizes.

@@ -121,6 +121,12 @@ impl Kind {
             | Self::SumGrad { elements }
             | Self::HalfSquaredNorm { elements }
             | Self::GaussianKl { elements, .. }
+            | Self::CappedVariances { elements, .. }
+            | Self::CappedVariancesGrad { elements, .. }
+            | Self::LocalReparameterization { elements, .. }
+            | Self::LocalReparameterizationGrad { elements, .. }
+            | Self::LogDensity { elements }
+            | Self::LogDensityGrad { elements }
             | Self::GaussianKlGrad { elements, .. }
             | Self::OptimizerStep { elements, .. }
             | Self::ClipByValue { elements, .. } => elements.to_string(),
@@ -149,7 +155,15 @@ impl Kind {
                 format!("S{} D{} of {}", d.samples, d.weights, d.total)
             }
             Self::NearestNeighbourKl(d) => format!("S{} D{} in {} parts", d.samples, d.total, d.parts),
-            Self::GaussianSamples(group) | Self::GaussianSamplesGrad(group) => {
+            Self::ScaledSamples(group) | Self::ScaledSamplesGrad(group) => {
+                format!("S{} D{} in {} parts", group.samples, group.elements(), group.parts)
+            }
+            Self::GaussianSamples(group)
+            | Self::GaussianSamplesGrad(group)
+            | Self::CouplingMask(group)
+            | Self::Coupling(group)
+            | Self::CouplingLogDeterminant(group)
+            | Self::CouplingGrad(group) => {
                 format!("S{} D{} in {} parts", group.samples, group.elements, group.parts)
             }
             Self::GatherBatch(d) => format!("S{} N{} of {} x {} pixels", d.members, d.batch, d.images, d.pixels),

@@ -3,7 +3,7 @@
 use super::options::{Anneal, DecayKind, MethodKind, ModelKind, OptimizerKind, Options, Preset};
 use crate::call::{Moments, Optimizer, Schedule};
 use crate::data::ImageSet;
-use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
+use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, Mnf, NoiseKind};
 use crate::model::{LeNet, Mlp, Model};
 use crate::ops::augment::Crop;
 use crate::ops::pairwise::MAX_SAMPLES;
@@ -30,6 +30,14 @@ pub struct Config {
     pub keep: f32,
     #[serde(default = "default_members")]
     pub members: usize,
+    #[serde(default = "default_threshold")]
+    pub variance_threshold: f32,
+    #[serde(default = "default_flow_steps")]
+    pub flow_steps: usize,
+    #[serde(default = "default_flow_hidden")]
+    pub flow_hidden: usize,
+    #[serde(default = "default_aux_hidden")]
+    pub aux_hidden: usize,
     #[serde(default)]
     pub adversarial: f32,
     pub anneal: Anneal,
@@ -77,9 +85,9 @@ impl Config {
             10
         });
         let bbb = method == MethodKind::Bbb;
-        let kl = options.kl.unwrap_or(if bbb { KlKind::ClosedForm } else { KlKind::Full });
+        let kl = options.kl.unwrap_or(if bbb || method == MethodKind::Mnf { KlKind::ClosedForm } else { KlKind::Full });
         let mc = options.mc.unwrap_or(false);
-        let one_is_enough = bbb && !mc && !is_estimate(kl);
+        let one_is_enough = bbb && !mc && !is_estimate(kl) || method == MethodKind::Mnf;
         let generator = options.generator.unwrap_or(match paper {
             true => GeneratorKind::LayerWise,
             false => GeneratorKind::Shared,
@@ -98,6 +106,10 @@ impl Config {
             initial_sigma: options.initial_sigma.unwrap_or_else(default_sigma),
             keep: options.keep.unwrap_or_else(default_keep),
             members: options.members.unwrap_or(if is_cifar(&data) { 5 } else { default_members() }),
+            variance_threshold: options.variance_threshold.unwrap_or_else(default_threshold),
+            flow_steps: options.flow_steps.unwrap_or_else(default_flow_steps),
+            flow_hidden: options.flow_hidden.unwrap_or_else(default_flow_hidden),
+            aux_hidden: options.aux_hidden.unwrap_or_else(default_aux_hidden),
             adversarial: options.adversarial.unwrap_or(if method == MethodKind::Ensemble { 0.01 } else { 0.0 }),
             anneal: options.anneal.unwrap_or(match paper {
                 true if bbb => Anneal(0.0, 0.0),
@@ -146,6 +158,15 @@ impl Config {
         positive("lr", self.lr)?;
         positive("prior-scale", self.prior_scale)?;
         positive("initial-sigma", self.initial_sigma)?;
+        positive("variance-threshold", self.variance_threshold)?;
+        at_least_one("flow-hidden", self.flow_hidden)?;
+        at_least_one("aux-hidden", self.aux_hidden)?;
+        if self.method == MethodKind::Mnf && self.samples != 1 {
+            return Err(Error::input(format!(
+                "samples: expected 1 for --method mnf, which draws the outputs of its layers, found {}",
+                self.samples
+            )));
+        }
         if !(self.keep > 0.0 && self.keep <= 1.0) {
             return Err(Error::input(format!("keep: expected above 0 and up to 1, found {}", self.keep)));
         }
@@ -201,6 +222,7 @@ impl Config {
             (MethodKind::Bbb, _) => "bbb",
             (MethodKind::Dropout, _) => "dropout",
             (MethodKind::Ensemble, _) => "ensemble",
+            (MethodKind::Mnf, _) => "mnf",
         };
         format!("{data}-{method}")
     }
@@ -211,6 +233,14 @@ impl Config {
             MethodKind::Map => Box::new(Map { prior_scale: self.prior_scale }),
             MethodKind::Dropout => Box::new(Dropout { keep: self.keep, prior_scale: self.prior_scale }),
             MethodKind::Ensemble => Box::new(Ensemble { members: self.members, prior_scale: self.prior_scale }),
+            MethodKind::Mnf => Box::new(Mnf {
+                prior_scale: self.prior_scale,
+                initial_sigma: self.initial_sigma,
+                variance_threshold: self.variance_threshold,
+                flow_steps: self.flow_steps,
+                flow_hidden: self.flow_hidden,
+                aux_hidden: self.aux_hidden,
+            }),
             MethodKind::Bbb => {
                 Box::new(Bbb { kl: self.kl, prior_scale: self.prior_scale, initial_sigma: self.initial_sigma })
             }
@@ -307,6 +337,22 @@ fn default_keep() -> f32 {
 
 fn default_members() -> usize {
     10
+}
+
+fn default_threshold() -> f32 {
+    0.5
+}
+
+fn default_flow_steps() -> usize {
+    2
+}
+
+fn default_flow_hidden() -> usize {
+    50
+}
+
+fn default_aux_hidden() -> usize {
+    100
 }
 
 fn is_cifar(data: &str) -> bool {

@@ -20,6 +20,8 @@ pub enum MethodKind {
     Dropout,
     /// Networks of different random starts, trained side by side.
     Ensemble,
+    /// Multiplicative normalising flows: Gaussian weights scaled by flows of noise.
+    Mnf,
 }
 
 /// Main networks by name.
@@ -112,7 +114,7 @@ pub struct Options {
     /// Standard deviation of the prior (MAP: 1 / strength of the weight decay). Default: 1.
     #[arg(long, value_name = "SCALE")]
     pub prior_scale: Option<f32>,
-    /// Standard deviation at which the weights of --method bbb start. Default: 0.011109 (log variance -9).
+    /// Standard deviation at which the weights of --method bbb and mnf start. Default: 0.011109 (log variance -9).
     #[arg(long, value_name = "SIGMA")]
     pub initial_sigma: Option<f32>,
     /// Probability with which --method dropout keeps an activation. Default: 0.5.
@@ -121,6 +123,18 @@ pub struct Options {
     /// Networks of --method ensemble. Default: 10, for cifar5 and cifar10 5.
     #[arg(long, value_name = "COUNT")]
     pub members: Option<usize>,
+    /// Largest standard deviation of the weights of --method mnf. Default: 0.5.
+    #[arg(long, value_name = "SIGMA")]
+    pub variance_threshold: Option<f32>,
+    /// Steps of the flows of --method mnf. Default: 2.
+    #[arg(long, value_name = "COUNT")]
+    pub flow_steps: Option<usize>,
+    /// Hidden units of a step of the flow that makes the multipliers of --method mnf. Default: 50.
+    #[arg(long, value_name = "UNITS")]
+    pub flow_hidden: Option<usize>,
+    /// Hidden units of a step of the auxiliary flow of --method mnf. Default: 100.
+    #[arg(long, value_name = "UNITS")]
+    pub aux_hidden: Option<usize>,
     /// Half of the likelihood is of images moved by STEP along the sign of its gradient; 0: none. Default: 0.01 for ensemble, else 0.
     #[arg(long, value_name = "STEP")]
     pub adversarial: Option<f32>,
@@ -131,7 +145,7 @@ pub struct Options {
     /// All samples in the likelihood, not the first alone.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub mc: Option<bool>,
-    /// Weight samples of a training step. Default: 5 (bbb with neither --mc nor an estimated KL: 1).
+    /// Weight samples of a training step. Default: 5 (bbb with neither --mc nor an estimated KL: 1; mnf: 1).
     #[arg(long, value_name = "S")]
     pub samples: Option<usize>,
     /// Hidden units of the generators. Default: 64,256,512.
@@ -222,6 +236,10 @@ impl Options {
             initial_sigma: self.initial_sigma.or(other.initial_sigma),
             keep: self.keep.or(other.keep),
             members: self.members.or(other.members),
+            variance_threshold: self.variance_threshold.or(other.variance_threshold),
+            flow_steps: self.flow_steps.or(other.flow_steps),
+            flow_hidden: self.flow_hidden.or(other.flow_hidden),
+            aux_hidden: self.aux_hidden.or(other.aux_hidden),
             adversarial: self.adversarial.or(other.adversarial),
             anneal: self.anneal.or(other.anneal),
             mc: self.mc.or(other.mc),

@@ -59,7 +59,7 @@ impl Step<'_> {
             adversarial: self.adversarial,
         };
         let (cross_entropy, correct) = likelihood.cross_entropy(g, x)?;
-        let kl = if with_kl { self.method.kl(g, &specs, &weights.tensors)? } else { None };
+        let kl = if with_kl { self.method.kl(g, &specs, &weights)? } else { None };
         let (sum, kl, scaled_kl) = match kl {
             Some(kl) => {
                 let scaled = scale_by_step_scalar(g, "scaled_kl", kl, scalar::ANNEAL, 1.0 / self.set.images as f32)?;

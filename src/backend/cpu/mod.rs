@@ -6,11 +6,13 @@ mod activation;
 mod augment;
 mod batch;
 mod bias;
+mod capped_variances;
 pub mod ceilings;
 mod columns;
 mod conv2d;
 mod conv2d_pool;
 mod conv_parallel;
+mod coupling;
 mod device;
 mod dropout;
 mod elementwise;
@@ -20,6 +22,8 @@ mod gemm;
 mod lanes;
 mod linear;
 mod linear_group;
+mod local_reparameterization;
+mod log_density;
 mod matmul;
 mod memory;
 mod moments;
@@ -33,6 +37,7 @@ mod rank_update;
 mod real;
 mod samples;
 mod scalars;
+mod scaled;
 mod skinny;
 mod softmax;
 #[cfg(test)]
@@ -106,6 +111,18 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::GaussianSamplesGrad(group) => gaussian::samples_grad(io, group),
         Kind::GaussianKl { prior_scale, .. } => gaussian::kl(io, *prior_scale),
         Kind::GaussianKlGrad { prior_scale, .. } => gaussian::kl_grad(io, *prior_scale),
+        Kind::ScaledSamples(group) => scaled::samples(io, group),
+        Kind::ScaledSamplesGrad(group) => scaled::samples_grad(io, group),
+        Kind::CappedVariances { bound, .. } => capped_variances::forward(io, *bound),
+        Kind::CappedVariancesGrad { bound, of_log, .. } => capped_variances::grad(io, *bound, *of_log),
+        Kind::LocalReparameterization { stream, .. } => local_reparameterization::forward(io, *stream),
+        Kind::LocalReparameterizationGrad { stream, .. } => local_reparameterization::grad(io, *stream),
+        Kind::LogDensity { .. } => log_density::forward(io),
+        Kind::LogDensityGrad { .. } => log_density::grad(io),
+        Kind::CouplingMask(group) => coupling::mask(io, group),
+        Kind::Coupling(group) => coupling::forward(io, group),
+        Kind::CouplingLogDeterminant(group) => coupling::log_determinant(io, group),
+        Kind::CouplingGrad(group) => coupling::grad(io, group),
         Kind::OptimizerStep { optimizer, .. } => optim::step(io, *optimizer),
         Kind::ClipByValue { bound, .. } => optim::clip_by_value(io, *bound),
         Kind::GatherBatch(d) => batch::gather(io, d),

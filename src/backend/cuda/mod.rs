@@ -4,11 +4,13 @@
 mod augment;
 mod batch;
 mod bias;
+mod capped_variances;
 pub mod ceilings;
 mod conv2d;
 mod conv2d_pool;
 mod conv2d_tensor;
 mod conv2d_tensor_weight;
+mod coupling;
 mod device;
 pub mod driver;
 mod dropout;
@@ -18,6 +20,8 @@ mod gaussian;
 mod launch;
 mod linear;
 mod linear_group;
+mod local_reparameterization;
+mod log_density;
 mod lowering;
 mod noise;
 mod optim;
@@ -27,6 +31,7 @@ mod pool2d;
 mod rank_update;
 mod samples;
 mod scalars;
+mod scaled;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod softmax;
@@ -94,6 +99,18 @@ pub fn lower(l: &mut Lowering) {
         Kind::GaussianSamplesGrad(group) => gaussian::samples_grad(l, group),
         Kind::GaussianKl { prior_scale, .. } => gaussian::kl(l, *prior_scale),
         Kind::GaussianKlGrad { prior_scale, .. } => gaussian::kl_grad(l, *prior_scale),
+        Kind::ScaledSamples(group) => scaled::samples(l, group),
+        Kind::ScaledSamplesGrad(group) => scaled::samples_grad(l, group),
+        Kind::CappedVariances { bound, .. } => capped_variances::forward(l, *bound),
+        Kind::CappedVariancesGrad { bound, of_log, .. } => capped_variances::grad(l, *bound, *of_log),
+        Kind::LocalReparameterization { elements, stream } => local_reparameterization::forward(l, *elements, *stream),
+        Kind::LocalReparameterizationGrad { elements, stream } => local_reparameterization::grad(l, *elements, *stream),
+        Kind::LogDensity { .. } => log_density::forward(l),
+        Kind::LogDensityGrad { .. } => log_density::grad(l),
+        Kind::CouplingMask(group) => coupling::mask(l, group),
+        Kind::Coupling(group) => coupling::forward(l, group),
+        Kind::CouplingLogDeterminant(group) => coupling::log_determinant(l, group),
+        Kind::CouplingGrad(group) => coupling::grad(l, group),
         Kind::OptimizerStep { elements, optimizer } => optim::step(l, *elements, *optimizer),
         Kind::ClipByValue { elements, bound } => optim::clip_by_value(l, *elements, *bound),
         Kind::GatherBatch(d) => batch::gather(l, d),
