@@ -34,20 +34,25 @@ const ROWS: [&[&str]; 12] = [
 ];
 
 /// Rooms in which each op family is found by one name.
-const FAMILIES: [&str; 14] = [
+const FAMILIES: [&str; 19] = [
     "augment",
     "batch",
     "bias",
+    "capped_variances",
     "conv2d",
     "conv2d_pool",
+    "coupling",
     "dropout",
     "elementwise",
     "gaussian",
     "linear",
+    "local_reparameterization",
+    "log_density",
     "noise",
     "pairwise",
     "per_weight_kl",
     "pool2d",
+    "scaled",
     "softmax",
 ];
 

@@ -16,6 +16,7 @@ mod rank_update;
 mod raw_call;
 mod raw_calls;
 mod raw_groups;
+mod raw_mnf;
 mod report;
 mod rounded;
 mod shapes;

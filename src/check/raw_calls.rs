@@ -2,6 +2,7 @@
 
 use super::raw_call::{Piece, RawCall, Values};
 use super::raw_groups::{gaussians, linear_groups};
+use super::raw_mnf;
 use crate::call::*;
 
 /// All of them.
@@ -10,7 +11,7 @@ pub fn raw_calls() -> Vec<RawCall> {
     let wide = [rank_updates(), optimizer_steps(), batches(), noise(), crops()].concat();
     // One of several is enough: the paths for unaligned memory do not depend on the shape.
     let unaligned = wide.into_iter().step_by(5).map(RawCall::unaligned);
-    calls.into_iter().chain(unaligned).chain(linear_groups()).chain(gaussians()).collect()
+    calls.into_iter().chain(unaligned).chain(linear_groups()).chain(gaussians()).chain(raw_mnf::calls()).collect()
 }
 
 const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, moments: Moments::Fp32 };

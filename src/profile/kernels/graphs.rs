@@ -6,7 +6,9 @@ use crate::ops::augment::{Crop, augment};
 use crate::ops::batch::{DeviceSet, Order, gather_batch};
 use crate::ops::conv2d::Padding;
 use crate::ops::{
-    bias, conv2d, elementwise, gaussian, linear, noise, pairwise, per_weight_kl, pool2d, samples, softmax,
+    bias, capped_variances as capped, conv2d, coupling as couplings, elementwise, gaussian, linear,
+    local_reparameterization as local, log_density as density, noise, pairwise, per_weight_kl, pool2d, samples, scaled,
+    softmax,
 };
 use crate::{Error, Result};
 
@@ -214,6 +216,60 @@ pub fn gaussian_kl(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
 fn gaussian_of(g: &mut Graph, sizes: &Sizes) -> Result<gaussian::Gaussian> {
     let axes = [('S', 1), ('D', sizes.of('D'))];
     Ok(gaussian::Gaussian { mean: argument(g, "mean", &axes)?, log_variance: argument(g, "log_variance", &axes)? })
+}
+
+/// A dense layer [O, I], scaled by S samples of multipliers of its inputs.
+pub fn scaled_means(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let mean = argument(g, "mean", &[('S', 1), ('O', sizes.of('O')), ('I', sizes.of('I'))])?;
+    let multipliers = argument(g, "z", &sizes.axes("SI"))?;
+    let output = only(scaled::scaled_means(g, "y", &[scaled::Scaled { mean, multipliers }])?)?;
+    Ok(Built { output, arguments: vec![mean, multipliers] })
+}
+
+pub fn capped_variances(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    of_one(g, &sizes.axes("D"), |g, v| {
+        let pairs = capped::capped_variances(g, "y", &[v], 1.2)?;
+        only(pairs.into_iter().map(|(_, variance)| variance).collect())
+    })
+}
+
+pub fn local_reparameterization(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let (mean, variance) = (argument(g, "mean", &sizes.axes("D"))?, argument(g, "variance", &sizes.axes("D"))?);
+    let output = local::local_reparameterization(g, "y", mean, variance)?;
+    Ok(Built { output, arguments: vec![mean, variance] })
+}
+
+pub fn log_density(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let (z, part) = (argument(g, "z", &sizes.axes("D"))?, gaussian_of(g, sizes)?);
+    let output = density::log_density(g, "y", &[(z, part)])?;
+    Ok(Built { output, arguments: vec![z, part.mean, part.log_variance] })
+}
+
+pub fn coupling_mask(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    of_one(g, &sizes.axes("D"), |g, z| only(couplings::coupling_mask(g, "y", &[z], &["mask".into()], 1)?))
+}
+
+pub fn coupling(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let (y, _, arguments) = coupled(g, sizes)?;
+    Ok(Built { output: y, arguments })
+}
+
+pub fn coupling_log_determinant(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let (_, output, arguments) = coupled(g, sizes)?;
+    Ok(Built { output, arguments })
+}
+
+/// A RealNVP step of D multipliers, its log-determinant, and its arguments.
+fn coupled(g: &mut Graph, sizes: &Sizes) -> Result<(TensorId, TensorId, Vec<TensorId>)> {
+    let mut vector = |name: &str| argument(g, name, &sizes.axes("D"));
+    let part = couplings::Coupled { z: vector("z")?, mean: vector("mean")?, gate: vector("gate")? };
+    let (y, log_determinant) = couplings::coupling(g, "y", &[part], &["mask".into()], 1)?;
+    Ok((only(y)?, log_determinant, vec![part.z, part.mean, part.gate]))
+}
+
+/// The output of an op on a list of one tensor.
+fn only(outputs: Vec<TensorId>) -> Result<TensorId> {
+    outputs.first().copied().ok_or_else(|| Error::run("profile: an op on one tensor made none"))
 }
 
 /// A batch of N of 60,000 images [C, H, W], shuffled.

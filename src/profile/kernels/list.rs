@@ -62,6 +62,8 @@ const CONV2D: &[(char, usize)] = &[('S', 5), ('N', 100), ('C', 20), ('H', 12), (
 const POOL2D: &[(char, usize)] = &[('S', 5), ('N', 100), ('C', 20), ('H', 24), ('W', 24), ('K', 2)];
 /// All weights of one network, and of S of them.
 const WEIGHTS: &[(char, usize)] = &[('D', 431_080)];
+/// Inputs of LeNet's first dense layer.
+const MULTIPLIERS: &[(char, usize)] = &[('D', 800)];
 const SAMPLES: &[(char, usize)] = &[('S', 5), ('D', 431_080)];
 const LOGITS: &[(char, usize)] = &[('S', 5), ('N', 100), ('O', 10)];
 
@@ -200,6 +202,48 @@ pub const KERNELS: &[Entry] = &[
         letters: WEIGHTS,
         condition: ANY,
         build: graphs::gaussian_kl,
+    },
+    Entry {
+        kernels: &[("scaled_samples", Forward), ("scaled_samples_grad", Gradient)],
+        letters: &[('S', 1), ('O', 500), ('I', 800)],
+        condition: ANY,
+        build: graphs::scaled_means,
+    },
+    Entry {
+        kernels: &[("capped_variances", Forward), ("capped_variances_grad", Gradient)],
+        letters: WEIGHTS,
+        condition: ANY,
+        build: graphs::capped_variances,
+    },
+    Entry {
+        kernels: &[("local_reparameterization", Forward), ("local_reparameterization_grad", Gradient)],
+        letters: &[('D', 1_152_000)],
+        condition: ANY,
+        build: graphs::local_reparameterization,
+    },
+    Entry {
+        kernels: &[("log_density", Forward), ("log_density_grad", Gradient)],
+        letters: MULTIPLIERS,
+        condition: ANY,
+        build: graphs::log_density,
+    },
+    Entry {
+        kernels: &[("coupling_mask", Forward)],
+        letters: MULTIPLIERS,
+        condition: ANY,
+        build: graphs::coupling_mask,
+    },
+    Entry {
+        kernels: &[("coupling", Forward), ("coupling_grad", Gradient)],
+        letters: MULTIPLIERS,
+        condition: ANY,
+        build: graphs::coupling,
+    },
+    Entry {
+        kernels: &[("coupling_log_determinant", Forward)],
+        letters: MULTIPLIERS,
+        condition: ANY,
+        build: graphs::coupling_log_determinant,
     },
     Entry {
         kernels: &[("optimizer_step", Update), ("clip_by_value", Clip)],

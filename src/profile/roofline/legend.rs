@@ -19,7 +19,7 @@ const FAMILIES: [Family; 6] = [
     Family { beginnings: &["linear"], title: "linear maps", colour: "#0072b2" },
     Family { beginnings: &["conv2d"], title: "convolutions", colour: "#d55e00" },
     Family {
-        beginnings: &["pairwise", "nearest", "per_weight", "half_squared_norm", "gaussian_kl"],
+        beginnings: &["pairwise", "nearest", "per_weight", "half_squared_norm", "gaussian_kl", "log_density"],
         title: "divergence from the prior",
         colour: "#009e73",
     },
