@@ -55,14 +55,7 @@ pub fn cases() -> Vec<Case> {
 
 /// Wide Gaussians, some of them above their threshold.
 fn mnf(flow_steps: usize) -> Mnf {
-    Mnf {
-        prior_scale: 0.8,
-        initial_sigma: 0.4,
-        variance_threshold: 0.4,
-        flow_steps,
-        flow_hidden: 3,
-        aux_hidden: 4,
-    }
+    Mnf { prior_scale: 0.8, initial_sigma: 0.4, variance_threshold: 0.4, flow_steps, flow_hidden: 3, aux_hidden: 4 }
 }
 
 type Network = Arc<dyn Model + Send + Sync>;

@@ -185,10 +185,7 @@ fn density_of_noise() -> Case {
         let shape = Shape::new(&[('S', 1), ('D', 6)]);
         let (z, constant) = (normal(g, "z", shape.clone(), 1.0)?, normal(g, "constant", shape, 1.0)?);
         let (mean, v) = (arguments(g, "mean", &[6])?[0], arguments(g, "v", &[6])?[0]);
-        let parts = [
-            (z, Gaussian { mean, log_variance: v }),
-            (constant, Gaussian { mean: z, log_variance: constant }),
-        ];
+        let parts = [(z, Gaussian { mean, log_variance: v }), (constant, Gaussian { mean: z, log_variance: constant })];
         log_density(g, "y", &parts)
     })
 }

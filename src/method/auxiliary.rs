@@ -28,12 +28,7 @@ pub struct Kernel {
 ///
 /// # Errors
 /// When shapes do not fit.
-pub fn log_auxiliary(
-    g: &mut Graph,
-    flow: &Flow,
-    kernels: &[Kernel],
-    z: Vec<TensorId>,
-) -> Result<Option<TensorId>> {
+pub fn log_auxiliary(g: &mut Graph, flow: &Flow, kernels: &[Kernel], z: Vec<TensorId>) -> Result<Option<TensorId>> {
     let (flowed, log_determinants) = flow.apply(g, z)?;
     let mut parts = Vec::with_capacity(kernels.len());
     for ((layer, &kernel), z) in flow.layers.iter().zip(kernels).zip(flowed) {
@@ -85,8 +80,7 @@ fn projected_filters(g: &mut Graph, name: &str, filters: usize, kernel: Kernel) 
     let shape = Shape::new(&[('S', 1), ('I', filters)]);
     let c = g.parameter(&format!("{name}.projection"), shape, Init::Normal(1.0))?;
     let squared = unary(g, &format!("{name}.projection.squared"), c, Unary::Square)?;
-    let parts =
-        [Scaled { mean: kernel.mean, multipliers: c }, Scaled { mean: kernel.variance, multipliers: squared }];
+    let parts = [Scaled { mean: kernel.mean, multipliers: c }, Scaled { mean: kernel.variance, multipliers: squared }];
     let products = scaled_means(g, &format!("{name}.products"), &parts)?;
     let mut sums = Vec::with_capacity(2);
     for (product, label) in products.into_iter().zip(["projected", "projected.variance"]) {

@@ -50,8 +50,7 @@ impl Method for Mnf {
     fn weights(&self, g: &mut Graph, specs: &[WeightSpec], samples: usize) -> Result<Vec<TensorId>> {
         let posteriors = self.posteriors(g, specs)?;
         let z = self.multipliers(g, specs, samples)?.z;
-        let (kernels, biases): (Vec<usize>, Vec<usize>) =
-            (0..specs.len()).partition(|&index| specs[index].is_kernel());
+        let (kernels, biases): (Vec<usize>, Vec<usize>) = (0..specs.len()).partition(|&index| specs[index].is_kernel());
         let mut weights = vec![TensorId(0); specs.len()];
         for (chunk, layers) in kernels.chunks(MOST_PARTS).enumerate() {
             let of_layer = |(place, &index): (usize, &usize)| {
@@ -197,7 +196,8 @@ impl Drawn {
         for (chunk, parts) in self.start.chunks(MOST_PARTS).enumerate() {
             terms.push(log_density(g, &format!("mnf.z{chunk}.log_density"), parts)?);
         }
-        let at_start = total(g, "mnf.log_q0", &terms)?.ok_or_else(|| Error::input("mnf: expected a layer, found none"))?;
+        let at_start =
+            total(g, "mnf.log_q0", &terms)?.ok_or_else(|| Error::input("mnf: expected a layer, found none"))?;
         let log_determinant = total(g, "mnf.log_determinant", &self.log_determinants)?;
         less(g, "mnf.log_q", at_start, log_determinant)
     }

@@ -57,7 +57,8 @@ pub fn coupling(
             }
         }
     }
-    let mut shapes: Vec<_> = z.iter().enumerate().map(|(index, &z)| (format!(".{index}"), g.shape(z).clone())).collect();
+    let mut shapes: Vec<_> =
+        z.iter().enumerate().map(|(index, &z)| (format!(".{index}"), g.shape(z).clone())).collect();
     shapes.push((".log_determinant".into(), Shape::scalar()));
     let inputs: Vec<TensorId> = parts.iter().flat_map(|part| [part.z, part.mean, part.gate]).collect();
     let mut y = g.node(Op::Coupling(group), name, &inputs, &outputs(&shapes))?;
@@ -137,4 +138,3 @@ pub(super) fn backward(e: &mut Emit, node: &Node, group: &GaussianGroup) {
     let writes: Vec<_> = node.inputs.iter().map(|&input| gradient_or_scratch(e, input)).collect();
     e.call(Kind::CouplingGrad(*group), &reads, &writes);
 }
-

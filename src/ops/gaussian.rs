@@ -3,9 +3,9 @@
 //! up to [`MOST_PARTS`](crate::call::MOST_PARTS) tensors.
 
 use super::{expect_parts, gradient_or_scratch, mismatch};
+use crate::Result;
 use crate::call::{Dtype, GaussianGroup, Kind, Region, Write};
 use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
-use crate::Result;
 
 /// Parameters of one tensor of independent Gaussian elements, both [S = 1, ..].
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -34,7 +34,8 @@ pub(super) fn forward(e: &mut Emit, node: &Node) {
 pub(super) fn backward(e: &mut Emit, node: &Node) {
     let Some(d) = e.gradient(node.outputs[0]) else { return };
     let (mut reads, mut writes) = (Vec::new(), Vec::new());
-    for inputs in node.inputs.chunks(3).filter(|inputs| inputs.iter().any(|&input| e.wants(input))).collect::<Vec<_>>() {
+    for inputs in node.inputs.chunks(3).filter(|inputs| inputs.iter().any(|&input| e.wants(input))).collect::<Vec<_>>()
+    {
         reads.extend(e.values(inputs));
         writes.extend(inputs.iter().map(|&input| gradient_or_scratch(e, input)));
     }

@@ -44,9 +44,8 @@ pub fn scaled_samples(g: &mut Graph, name: &str, parts: &[(Scaled, TensorId)]) -
 
 fn node(g: &mut Graph, name: &str, group: ScaledGroup, inputs: &[TensorId]) -> Result<Vec<TensorId>> {
     let means = inputs.iter().step_by(inputs_of_part(&group));
-    let shapes: Vec<_> = means
-        .map(|&mean| (format!(".{}", g.name(mean)), g.shape(mean).with_samples(group.samples as usize)))
-        .collect();
+    let shapes: Vec<_> =
+        means.map(|&mean| (format!(".{}", g.name(mean)), g.shape(mean).with_samples(group.samples as usize))).collect();
     g.node(Op::ScaledSamples(group), name, inputs, &outputs(&shapes))
 }
 

@@ -106,7 +106,11 @@ impl Config {
             initial_sigma: options.initial_sigma.unwrap_or_else(default_sigma),
             keep: options.keep.unwrap_or_else(default_keep),
             members: options.members.unwrap_or(if is_cifar(&data) { 5 } else { default_members() }),
-            variance_threshold: options.variance_threshold.unwrap_or_else(default_threshold),
+            variance_threshold: options.variance_threshold.unwrap_or(if is_cifar(&data) {
+                0.3
+            } else {
+                default_threshold()
+            }),
             flow_steps: options.flow_steps.unwrap_or_else(default_flow_steps),
             flow_hidden: options.flow_hidden.unwrap_or_else(default_flow_hidden),
             aux_hidden: options.aux_hidden.unwrap_or_else(default_aux_hidden),

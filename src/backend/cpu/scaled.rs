@@ -177,8 +177,7 @@ mod tests {
     fn gradients_do_not_depend_on_the_number_of_threads() {
         let part = parts()[3];
         let (len, channels) = (part.elements() as usize, part.channels as usize);
-        let (mean, z, dy) =
-            (pattern::<f32>(len, 1), pattern::<f32>(3 * channels, 2), pattern::<f32>(3 * len, 3));
+        let (mean, z, dy) = (pattern::<f32>(len, 1), pattern::<f32>(3 * channels, 2), pattern::<f32>(3 * len, 3));
         in_pools(|| {
             let (mut dmean, mut dz) = (vec![0.0; len], vec![0.0; 3 * channels]);
             mean_gradient(&part, (&z, &dy), false, &mut dmean);
