@@ -137,3 +137,68 @@ fn planar_step(g: &mut Graph, name: &str, z: TensorId) -> Result<(TensorId, Tens
     let logarithm = f("log_determinants", determinant, Unary::Log)?;
     Ok((y, sum(g, &format!("{name}.log_determinant"), logarithm)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::Cpu;
+    use crate::graph::Store;
+    use crate::method::total;
+    use crate::plan::{Plan, Request};
+
+    /// Runs both steps of a flow of one vector: z' and the sum of the log-determinants.
+    fn run(cpu: &mut Cpu<f64>, store: &Store, plan: &Plan, z: &[f64]) -> (Vec<f64>, f64) {
+        for (index, parameter) in store.parameters().iter().enumerate() {
+            let values = cpu.persistent_mut::<f64>(parameter.region);
+            let number = |i: usize| ((7 * i + 3 * index + 2) % 11) as f64 / 8.0 - 0.6;
+            values.iter_mut().enumerate().for_each(|(i, value)| *value = number(i));
+        }
+        cpu.persistent_mut::<f64>(store.parameters()[0].region).copy_from_slice(z);
+        (0..plan.calls.len()).for_each(|index| cpu.run_one(plan, index));
+        (cpu.read::<f64>(plan, plan.kept[0]).to_vec(), cpu.read::<f64>(plan, plan.kept[1])[0])
+    }
+
+    /// |det| by elimination; rows of the matrix are columns of the Jacobian.
+    fn determinant(mut rows: Vec<Vec<f64>>) -> f64 {
+        let mut product = 1.0;
+        while let Some(row) = rows.pop() {
+            let Some(pivot) = (0..row.len()).max_by(|&a, &b| row[a].abs().total_cmp(&row[b].abs())) else { break };
+            product *= row[pivot].abs();
+            for other in &mut rows {
+                let factor = other[pivot] / row[pivot];
+                other.iter_mut().zip(&row).for_each(|(to, from)| *to -= factor * from);
+            }
+        }
+        product
+    }
+
+    #[test]
+    fn log_determinants_are_those_of_the_jacobian() {
+        for multipliers in [1, 2, 9] {
+            let mut store = Store::new();
+            let mut g = Graph::new(&mut store);
+            let shape = Shape::new(&[('S', 1), ('N', 1), ('I', multipliers)]);
+            let z = g.parameter("z", shape, Init::Constant(0.0)).unwrap();
+            let layers = [Layer { name: "fc1".into(), multipliers }];
+            let flow = Flow { name: "flow", layers: &layers, steps: 2, hidden: 3 };
+            let (y, log_determinants) = flow.apply(&mut g, vec![z]).unwrap();
+            let sum = total(&mut g, "sum", &log_determinants).unwrap().unwrap();
+            let request = Request { keep: &[y[0], sum], ..Request::default() };
+            let plan = Plan::build(g, &request, size_of::<f64>()).unwrap();
+            let mut cpu = Cpu::<f64>::new(&store, &[&plan]).unwrap();
+            let at: Vec<f64> = (0..multipliers).map(|i| 0.3 + 0.17 * i as f64).collect();
+            let mut moved = |i: usize, by: f64| {
+                let mut z = at.clone();
+                z[i] += by;
+                run(&mut cpu, &store, &plan, &z).0
+            };
+            let column = |i: usize| -> Vec<f64> {
+                let (above, below) = (moved(i, 1e-5), moved(i, -1e-5));
+                above.iter().zip(&below).map(|(above, below)| (above - below) / 2e-5).collect()
+            };
+            let expected = determinant((0..multipliers).map(column).collect()).ln();
+            let found = run(&mut cpu, &store, &plan, &at).1;
+            assert!(found != 0.0 && (found - expected).abs() <= 1e-7, "{multipliers}: {found}, Jacobian {expected}");
+        }
+    }
+}

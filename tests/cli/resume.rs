@@ -94,6 +94,13 @@ fn interrupted_with_gaussian_weights() {
 
 #[cfg(unix)]
 #[test]
+fn interrupted_with_flows() {
+    let steps = ["--method", "mnf", "--flow-hidden", "4", "--aux-hidden", "4"];
+    interrupted(tempfile::tempdir().unwrap().path(), &steps);
+}
+
+#[cfg(unix)]
+#[test]
 fn interrupted_with_bf16_moments() {
     let dir = tempfile::tempdir().unwrap();
     let run = interrupted(dir.path(), &["--moments", "bf16"]);
