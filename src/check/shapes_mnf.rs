@@ -127,7 +127,7 @@ fn capped(sizes: Vec<usize>, of_log: bool) -> Case {
     let name = format!("{sizes:?}, logarithms {of_log}");
     Case::op("capped_variances", &name, move |g| {
         let v = arguments(g, "v", &sizes)?;
-        let pairs = capped_variances(g, "y", &v, 1.2)?;
+        let pairs = capped_variances(g, "y", &v, 1.8)?;
         let mut read: Vec<TensorId> = pairs.iter().map(|pair| pair.1).collect();
         // All logarithms, or, where there are several, the first alone.
         read.extend(pairs.iter().map(|pair| pair.0).take(if of_log { usize::MAX } else { pairs.len() / 2 }));
