@@ -21,6 +21,7 @@ struct NearestDims { u32 samples, parts, total; };
 struct SampleDims { u32 samples, inner; };
 struct BiasDims { u32 samples, rows, channels, inner; };
 struct GatherDims { u32 images, members, batch, pixels, steps_per_epoch, shuffle, stream; };
+struct SubsetDims { u32 samples, chosen, weights, first, total, stream; };
 struct DropoutDims { u32 elements, stream; float keep; };
 struct AugmentDims {
     u32 batch, channels, height, width, side, pad, random, stream;

@@ -34,7 +34,7 @@ const ROWS: [&[&str]; 12] = [
 ];
 
 /// Rooms in which each op family is found by one name.
-const FAMILIES: [&str; 14] = [
+const FAMILIES: [&str; 15] = [
     "augment",
     "batch",
     "bias",
@@ -49,6 +49,7 @@ const FAMILIES: [&str; 14] = [
     "per_weight_kl",
     "pool2d",
     "softmax",
+    "subset",
 ];
 
 fn root() -> PathBuf {

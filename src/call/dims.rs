@@ -167,6 +167,23 @@ pub struct NearestDims {
     pub total: u32,
 }
 
+// ---- subset: y[s, j] = element permutation(j) of sample s's vector, as far as this part has it ---------------------------
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct SubsetDims {
+    pub samples: u32,
+    /// Elements M that are chosen of the whole vector.
+    pub chosen: u32,
+    /// Elements of this part of the vector.
+    pub weights: u32,
+    /// Index of the part's first element in the whole vector.
+    pub first: u32,
+    /// Elements D of the whole vector.
+    pub total: u32,
+    pub stream: u32,
+}
+
 // ---- reductions over samples: x [S, inner] -----------------------------------------------------------------------------
 
 #[repr(C)]

@@ -110,6 +110,10 @@ pub enum Kind {
     Normal(NoiseDims),
     /// words U32 -> y
     Uniform(NoiseDims),
+    /// w [S]-strided [weights], words U32 -> y [S, M], Set: 0 where another part has the element; Add: untouched there
+    Subset(SubsetDims),
+    /// dy [S, M], words U32 -> dw [S]-strided: dy at the chosen places, 0 elsewhere
+    SubsetGrad(SubsetDims),
     /// x, words U32 -> y = x / keep where U(0, 1) of (seed, step, stream, element) is below keep, else 0. Its own gradient.
     Dropout(DropoutDims),
 
@@ -198,6 +202,8 @@ impl Kind {
             Self::SoftmaxXentGrad(..) => "softmax_xent_grad",
             Self::Normal(..) => "normal",
             Self::Uniform(..) => "uniform",
+            Self::Subset(..) => "subset",
+            Self::SubsetGrad(..) => "subset_grad",
             Self::Dropout(..) => "dropout",
             Self::PairwiseDistances(..) => "pairwise_distances",
             Self::NearestNeighbourKl(..) => "nearest_neighbour_kl",

@@ -38,7 +38,7 @@ pub fn cases() -> Vec<Case> {
             ("closed-form mc", KlKind::ClosedForm, true),
             ("full mc", KlKind::Full, true),
         ] {
-            let method = Bbb { kl, prior_scale: 0.8, initial_sigma: 0.4 };
+            let method = Bbb { kl, random_weights: 50, prior_scale: 0.8, initial_sigma: 0.4 };
             cases.push(model_case(&network, &format!("bbb {name}"), method, mc));
         }
         for (name, method, mc) in hypernets() {
@@ -91,6 +91,7 @@ fn bbh(generator: GeneratorKind, kl: KlKind) -> Bbh {
         noise: NoiseKind::Aligned,
         zero_mean: false,
         kl,
+        random_weights: 50,
         prior_scale: 0.8,
         hidden: vec![3, 4],
         init: InitKind::Glorot,

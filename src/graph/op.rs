@@ -2,7 +2,7 @@
 
 use crate::call::{
     AugmentDims, BiasDims, Conv2dDims, DropoutDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, OneHotDims,
-    PairwiseDims, Pool2dDims, SampleDims, Schedule, SoftmaxDims, Unary,
+    PairwiseDims, Pool2dDims, SampleDims, Schedule, SoftmaxDims, SubsetDims, Unary,
 };
 
 /// One op with its dims. Inputs and outputs are listed by each op's file in `ops`.
@@ -50,6 +50,8 @@ pub enum Op {
     Normal(NoiseDims),
     /// -> y
     Uniform(NoiseDims),
+    /// parts -> y [S, M], some of the elements of each sample's vector
+    Subset(Vec<SubsetDims>),
     /// x -> y, elements kept at random and scaled
     Dropout(DropoutDims),
     /// x, loss (1 element) -> x + step * sign(d loss / dx), a constant for gradients
@@ -79,7 +81,7 @@ impl Op {
     pub fn reads_blocks(&self, index: usize) -> bool {
         match self {
             Self::Linear(..) | Self::Conv2d(..) | Self::Conv2dPool(..) | Self::Bias(..) => index > 0,
-            Self::Scale(..) | Self::ScaleByScalar(..) | Self::HalfSquaredNorm | Self::Keep => true,
+            Self::Scale(..) | Self::ScaleByScalar(..) | Self::HalfSquaredNorm | Self::Keep | Self::Subset(..) => true,
             Self::NearestNeighbourKl(..) | Self::PerWeightKl(..) => true,
             _ => false,
         }
@@ -109,6 +111,7 @@ impl Op {
             Self::SoftmaxXent(..) => "softmax_xent",
             Self::Normal(..) => "normal",
             Self::Uniform(..) => "uniform",
+            Self::Subset(..) => "subset",
             Self::Dropout(..) => "dropout",
             Self::FastGradientSign(..) => "fast_gradient_sign",
             Self::NearestNeighbourKl(..) => "nearest_neighbour_kl",

@@ -2,6 +2,7 @@
 
 mod bbb;
 mod bbh;
+mod discriminator;
 mod dropout;
 mod ensemble;
 mod generator;
@@ -49,6 +50,15 @@ pub trait Method {
     /// # Errors
     /// When the estimate needs more samples than there are.
     fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>>;
+
+    /// What else a step minimises, with a factor of 1 from the first step on and gradients of its own only: the loss of a
+    /// discriminator; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`kl`](Self::kl).
+    fn auxiliary_loss(&self, _g: &mut Graph, _weights: &[TensorId]) -> Result<Option<TensorId>> {
+        Ok(None)
+    }
 }
 
 /// The networks that a method predicts with.
@@ -92,8 +102,13 @@ fn decay(g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId], prior_scale:
     Ok(Some(scale(g, "decay", sum, 1.0 / prior_scale)?))
 }
 
-/// The divergence from N(0, prior_scale^2), estimated from samples of the weights.
-fn sample_kl(g: &mut Graph, kl: KlKind, weights: &[TensorId], prior_scale: f32) -> Result<Option<TensorId>> {
+/// The divergence from N(0, prior_scale^2), estimated from samples of the weights, `random_weights` of them by a discriminator.
+fn sample_kl(
+    g: &mut Graph,
+    kl: KlKind,
+    weights: &[TensorId],
+    (prior_scale, random_weights): (f32, usize),
+) -> Result<Option<TensorId>> {
     match kl {
         KlKind::None => Ok(None),
         KlKind::Full => nearest_neighbour_kl(g, "kl", weights, prior_scale).map(Some),
@@ -101,6 +116,7 @@ fn sample_kl(g: &mut Graph, kl: KlKind, weights: &[TensorId], prior_scale: f32) 
             let parts = per_weight_kl(g, "kl", weights, prior_scale)?;
             total(g, "kl.sum", &parts)
         }
+        KlKind::Disc => discriminator::kl(g, weights, random_weights).map(Some),
         KlKind::ClosedForm => {
             Err(Error::input("kl: closed-form needs the density of the weights; choose full or per-weight"))
         }

@@ -17,6 +17,7 @@ pub mod per_weight_kl;
 pub mod pool2d;
 pub mod samples;
 pub mod softmax;
+pub mod subset;
 
 use crate::graph::{Emit, Graph, Node, Op, TensorId};
 use crate::{Error, Result};
@@ -45,6 +46,7 @@ pub fn forward(e: &mut Emit, node: &Node) {
         Op::SoftmaxXent(d) => softmax::xent_forward(e, node, d),
         Op::Normal(d) => noise::normal_forward(e, node, d),
         Op::Uniform(d) => noise::uniform_forward(e, node, d),
+        Op::Subset(parts) => subset::forward(e, node, parts),
         Op::Dropout(d) => dropout::forward(e, node, d),
         Op::FastGradientSign(step) => adversarial::forward(e, node, *step),
         Op::NearestNeighbourKl(parts) => pairwise::forward(e, node, parts),
@@ -87,6 +89,7 @@ pub fn backward(e: &mut Emit, node: &Node) -> Result<()> {
         Op::SoftmaxXent(d) => softmax::xent_backward(e, node, d),
         Op::NearestNeighbourKl(parts) => pairwise::backward(e, node, parts),
         Op::PerWeightKl(d) => per_weight_kl::backward(e, node, d),
+        Op::Subset(parts) => subset::backward(e, node, parts),
         Op::Dropout(d) => dropout::backward(e, node, d),
         Op::GaussianSamples(group) => gaussian::samples_backward(e, node, group),
         Op::GaussianKl { prior_scale } => gaussian::kl_backward(e, node, *prior_scale),

@@ -153,6 +153,9 @@ impl Kind {
                 format!("S{} D{} in {} parts", group.samples, group.elements, group.parts)
             }
             Self::GatherBatch(d) => format!("S{} N{} of {} x {} pixels", d.members, d.batch, d.images, d.pixels),
+            Self::Subset(d) | Self::SubsetGrad(d) => {
+                format!("S{} {} of {}, part of {}", d.samples, d.chosen, d.total, d.weights)
+            }
             Self::Dropout(d) => format!("{} keep {}", d.elements, d.keep),
             Self::Augment(d) => format!("N{} of {} x {} x {} to {}", d.batch, d.channels, d.height, d.width, d.side),
             Self::AdvanceStep(_) => String::new(),

@@ -11,6 +11,9 @@ use crate::ops::pairwise::MAX_SAMPLES;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+/// Steps in which a discriminator trains while the KL's factor is 0.
+const PRE_TRAINING_STEPS: u32 = 100;
+
 /// Everything that decides a run's result. Written to config.toml as resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -24,6 +27,8 @@ pub struct Config {
     pub noise: NoiseKind,
     pub zero_mean: bool,
     pub kl: KlKind,
+    #[serde(default = "default_random_weights")]
+    pub random_weights: usize,
     pub prior_scale: f32,
     #[serde(default = "default_sigma")]
     pub initial_sigma: f32,
@@ -77,7 +82,7 @@ impl Config {
         let bbb = method == MethodKind::Bbb;
         let kl = options.kl.unwrap_or(if bbb { KlKind::ClosedForm } else { KlKind::Full });
         let mc = options.mc.unwrap_or(false);
-        let one_is_enough = bbb && !mc && !is_estimate(kl);
+        let one_is_enough = bbb && !mc && !is_estimate(kl) && kl != KlKind::Disc;
         let generator = options.generator.unwrap_or(GeneratorKind::Shared);
         let config = Self {
             ood: options.ood.unwrap_or_else(|| default_ood(&data).into()),
@@ -89,6 +94,7 @@ impl Config {
             noise: options.noise.unwrap_or(NoiseKind::Aligned),
             zero_mean: options.zero_mean.unwrap_or(false),
             kl,
+            random_weights: options.random_weights.unwrap_or_else(default_random_weights),
             prior_scale: options.prior_scale.unwrap_or(1.0),
             initial_sigma: options.initial_sigma.unwrap_or_else(default_sigma),
             keep: options.keep.unwrap_or_else(default_keep),
@@ -104,7 +110,7 @@ impl Config {
             lr: options.lr.unwrap_or(default_rate(method, generator)),
             warmup: options.warmup.unwrap_or(100),
             decay: options.decay.unwrap_or(DecayKind::Cosine),
-            clip: options.clip,
+            clip: options.clip.or((kl == KlKind::Disc).then_some(5.0)),
             augment: options.augment.unwrap_or(is_cifar(&data)),
             batch: options.batch.unwrap_or(100),
             epochs,
@@ -129,6 +135,7 @@ impl Config {
         at_least_one("noise-dim", self.noise_dim)?;
         at_least_one("eval-samples", self.eval_samples)?;
         at_least_one("members", self.members)?;
+        at_least_one("random-weights", self.random_weights)?;
         self.hidden_units.iter().try_for_each(|&units| at_least_one("hidden-units", units))?;
         self.mlp_units.iter().try_for_each(|&units| at_least_one("mlp-units", units))?;
         positive("lr", self.lr)?;
@@ -199,15 +206,19 @@ impl Config {
             MethodKind::Map => Box::new(Map { prior_scale: self.prior_scale }),
             MethodKind::Dropout => Box::new(Dropout { keep: self.keep, prior_scale: self.prior_scale }),
             MethodKind::Ensemble => Box::new(Ensemble { members: self.members, prior_scale: self.prior_scale }),
-            MethodKind::Bbb => {
-                Box::new(Bbb { kl: self.kl, prior_scale: self.prior_scale, initial_sigma: self.initial_sigma })
-            }
+            MethodKind::Bbb => Box::new(Bbb {
+                kl: self.kl,
+                random_weights: self.random_weights,
+                prior_scale: self.prior_scale,
+                initial_sigma: self.initial_sigma,
+            }),
             MethodKind::Bbh => Box::new(Bbh {
                 generator: self.generator,
                 noise_dim: self.noise_dim,
                 noise: self.noise,
                 zero_mean: self.zero_mean,
                 kl: self.kl,
+                random_weights: self.random_weights,
                 prior_scale: self.prior_scale,
                 hidden: self.hidden_units.clone(),
                 init: self.init,
@@ -261,7 +272,7 @@ impl Config {
             warmup_steps: self.warmup,
             decay_steps: if self.decay == DecayKind::Cosine { (self.epochs * steps_per_epoch) as u32 } else { 0 },
             final_fraction: 0.0,
-            anneal_start_step: steps(self.anneal.0),
+            anneal_start_step: steps(self.anneal.0).max(if self.kl == KlKind::Disc { PRE_TRAINING_STEPS } else { 0 }),
             anneal_length_steps: steps(self.anneal.1),
             beta1,
             beta2,
@@ -285,6 +296,10 @@ fn default_rate(method: MethodKind, generator: GeneratorKind) -> f32 {
 /// Log variance -9, as in the authors' code.
 fn default_sigma() -> f32 {
     0.011_109
+}
+
+fn default_random_weights() -> usize {
+    5000
 }
 
 fn default_keep() -> f32 {

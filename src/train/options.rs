@@ -99,6 +99,9 @@ pub struct Options {
     /// The divergence from the prior. Default: full (bbb: closed-form).
     #[arg(long, value_enum)]
     pub kl: Option<KlKind>,
+    /// Weights of a step that the discriminator of --kl disc sees, drawn at random. Default: 5000.
+    #[arg(long, value_name = "M")]
+    pub random_weights: Option<usize>,
     /// Standard deviation of the prior (MAP: 1 / strength of the weight decay). Default: 1.
     #[arg(long, value_name = "SCALE")]
     pub prior_scale: Option<f32>,
@@ -145,7 +148,7 @@ pub struct Options {
     /// How the learning rate falls after the warm-up. Default: cosine.
     #[arg(long, value_enum)]
     pub decay: Option<DecayKind>,
-    /// Clip each element of the gradients to [-BOUND, BOUND] (gradients are then stored).
+    /// Clip each element of the gradients to [-BOUND, BOUND] (gradients are then stored). Default: 5 with --kl disc, else none.
     #[arg(long, value_name = "BOUND")]
     pub clip: Option<f32>,
     /// Train on random standardised 24x24 crops, flipped and of random contrast, and evaluate the centre. Default: true for
@@ -216,6 +219,7 @@ impl Options {
             noise: self.noise.or(other.noise),
             zero_mean: self.zero_mean.or(other.zero_mean),
             kl: self.kl.or(other.kl),
+            random_weights: self.random_weights.or(other.random_weights),
             prior_scale: self.prior_scale.or(other.prior_scale),
             initial_sigma: self.initial_sigma.or(other.initial_sigma),
             keep: self.keep.or(other.keep),

@@ -11,7 +11,7 @@ pub struct Preset {
 }
 
 /// All of them, in the order of the authors' table.
-pub const PRESETS: [Preset; 12] = [
+pub const PRESETS: [Preset; 13] = [
     Preset { name: "paper/bbh-noise8", text: include_str!("../../presets/paper/bbh-noise8.toml") },
     Preset { name: "paper/bbh-noise1", text: include_str!("../../presets/paper/bbh-noise1.toml") },
     Preset { name: "paper/bbh-noise64", text: include_str!("../../presets/paper/bbh-noise64.toml") },
@@ -33,6 +33,7 @@ pub const PRESETS: [Preset; 12] = [
     Preset { name: "paper/bbb", text: include_str!("../../presets/paper/bbb.toml") },
     Preset { name: "paper/bbb-per-weight", text: include_str!("../../presets/paper/bbb-per-weight.toml") },
     Preset { name: "paper/bbb-full", text: include_str!("../../presets/paper/bbb-full.toml") },
+    Preset { name: "paper/bbb-disc", text: include_str!("../../presets/paper/bbb-disc.toml") },
 ];
 
 impl Preset {

@@ -138,6 +138,20 @@ fn bias_dims_are_the_same_bytes() {
 }
 
 #[test]
+fn subset_dims_are_the_same_bytes() {
+    assert_eq!(size_of::<SubsetDims>(), 24);
+    let dims = SubsetDims {
+        samples: word(0),
+        chosen: word(1),
+        weights: word(2),
+        first: word(3),
+        total: word(4),
+        stream: word(5),
+    };
+    assert_eq!(echo("echo_subset_dims", dims, 6), expected(&[false; 6]));
+}
+
+#[test]
 fn dropout_dims_are_the_same_bytes() {
     assert_eq!(size_of::<DropoutDims>(), 12);
     let dims = DropoutDims { elements: word(0), stream: word(1), keep: real(2) };

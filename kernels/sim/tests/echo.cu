@@ -95,6 +95,16 @@ extern "C" __global__ void echo_bias_dims(BiasDims d, u32* out) {
     out[3] = word(d.inner);
 }
 
+static_assert(sizeof(SubsetDims) == 24, "as in src/call");
+extern "C" __global__ void echo_subset_dims(SubsetDims d, u32* out) {
+    out[0] = word(d.samples);
+    out[1] = word(d.chosen);
+    out[2] = word(d.weights);
+    out[3] = word(d.first);
+    out[4] = word(d.total);
+    out[5] = word(d.stream);
+}
+
 static_assert(sizeof(DropoutDims) == 12, "as in src/call");
 extern "C" __global__ void echo_dropout_dims(DropoutDims d, u32* out) {
     out[0] = word(d.elements);

@@ -35,6 +35,7 @@ mod samples;
 mod scalars;
 mod skinny;
 mod softmax;
+mod subset;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]
@@ -109,6 +110,8 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::OptimizerStep { optimizer, .. } => optim::step(io, *optimizer),
         Kind::ClipByValue { bound, .. } => optim::clip_by_value(io, *bound),
         Kind::GatherBatch(d) => batch::gather(io, d),
+        Kind::Subset(d) => subset::forward(io, d),
+        Kind::SubsetGrad(d) => subset::grad(io, d),
         Kind::Dropout(d) => dropout::dropout(io, d),
         Kind::Augment(d) => augment::augment(io, d),
         Kind::AdvanceStep(schedule) => batch::advance_step(io, schedule),

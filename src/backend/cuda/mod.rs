@@ -30,6 +30,7 @@ mod scalars;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod softmax;
+mod subset;
 
 pub use device::Cuda;
 pub use launch::{Address, Arguments, Graph, Launch, Launcher};
@@ -97,6 +98,8 @@ pub fn lower(l: &mut Lowering) {
         Kind::OptimizerStep { elements, optimizer } => optim::step(l, *elements, *optimizer),
         Kind::ClipByValue { elements, bound } => optim::clip_by_value(l, *elements, *bound),
         Kind::GatherBatch(d) => batch::gather(l, d),
+        Kind::Subset(d) => subset::forward(l, d),
+        Kind::SubsetGrad(d) => subset::grad(l, d),
         Kind::Dropout(d) => dropout::dropout(l, d),
         Kind::Augment(d) => augment::augment(l, d),
         Kind::AdvanceStep(schedule) => batch::advance_step(l, schedule),
