@@ -46,6 +46,7 @@ pub mod data;
 pub mod error;
 pub mod eval;
 pub mod graph;
+pub mod hmc;
 pub mod machine;
 pub mod method;
 pub mod model;

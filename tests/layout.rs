@@ -25,7 +25,7 @@ const ROWS: [&[&str]; 12] = [
     &["graph"],
     &["ops"],
     &["plan"],
-    &["backend", "data"],
+    &["backend", "data", "hmc"],
     &["model"],
     &["method"],
     &["eval"],
