@@ -54,6 +54,8 @@ pub mod ops;
 pub mod plan;
 pub mod profile;
 pub mod random;
+pub mod svg;
+pub mod toy;
 pub mod train;
 
 pub use error::{Error, Result};
