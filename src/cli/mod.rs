@@ -4,6 +4,7 @@ mod data;
 mod eval;
 mod gradcheck;
 mod info;
+mod npy;
 mod parity;
 mod profile;
 mod progress;

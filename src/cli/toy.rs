@@ -1,9 +1,11 @@
 //! `bbh toy`.
 
-use super::{json, print};
+use super::{json, npy, print};
 use crate::hmc::Settings as Hmc;
-use crate::toy::{self, Changes, Kind, Settings, table};
+use crate::toy::{self, Changes, Kind, Row, Settings, Task, svg, table};
 use crate::{Error, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `bbh toy`.
 #[derive(clap::Args)]
@@ -53,7 +55,10 @@ pub struct Args {
     /// Threads of the CPU; the result does not depend on it. Default: all cores.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Print one JSON object.
+    /// New folder for bands.svg, report.json, and the weights of each method as METHOD.npy, a matrix [networks, weights].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print a list of one JSON object for each method.
     #[arg(long)]
     json: bool,
 }
@@ -64,12 +69,34 @@ pub struct Args {
 /// When settings are out of range or a training diverges.
 pub fn run(args: Args) -> Result<()> {
     let settings = args.settings()?;
+    if let Some(folder) = &args.out {
+        fs::create_dir(folder).map_err(|error| {
+            Error::input(format!("{}: expected a folder that can be made anew: {error}", folder.display()))
+        })?;
+    }
     super::install(args.threads, move || {
-        let (_, rows) = toy::run(&settings)?;
+        let (task, rows) = toy::run(&settings)?;
         let reports: Vec<_> = rows.iter().map(|row| &row.report).collect();
         print(&if args.json { json(&reports)? } else { table(&reports) });
-        Ok(())
+        args.out.as_deref().map_or(Ok(()), |folder| write(folder, &task, &rows))
     })
+}
+
+/// Fills the folder of a comparison.
+fn write(folder: &Path, task: &Task, rows: &[Row]) -> Result<()> {
+    let failed =
+        |path: &Path, error: std::io::Error| Error::run(format!("{}: cannot be written: {error}", path.display()));
+    let reports: Vec<_> = rows.iter().map(|row| &row.report).collect();
+    for (name, text) in [("bands.svg", svg(task, &reports)), ("report.json", json(&reports)?)] {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|error| failed(&path, error))?;
+    }
+    for row in rows {
+        let path = folder.join(format!("{}.npy", row.kind.name()));
+        let weights: Vec<f32> = row.networked.weights.iter().map(|&value| value as f32).collect();
+        npy::write(&path, weights.len() / task.weights(), &[weights]).map_err(|error| failed(&path, error))?;
+    }
+    Ok(())
 }
 
 impl Args {

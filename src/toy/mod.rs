@@ -1,13 +1,16 @@
 //! The cubic regression of arXiv 1711.01297 (figure 1): every method on 20 points, beside Hamiltonian Monte Carlo.
 
 mod fit;
+mod picture;
 mod recipe;
 mod reference;
 mod scores;
+mod structured;
 mod table;
 mod task;
 
 pub use fit::Networked;
+pub use picture::svg;
 pub use recipe::{Changes, Kind};
 pub use reference::Diagnostics;
 pub use scores::{Band, Distance};
@@ -85,7 +88,7 @@ pub fn run(settings: &Settings) -> Result<(Task, Vec<Row>)> {
 
 fn row(task: &Task, settings: &Settings, kind: Kind) -> Result<Row> {
     let start = Instant::now();
-    let recipe = Recipe::new(kind, &settings.changes);
+    let recipe = Recipe::new(kind, &settings.changes, (settings.seed, task.weights()));
     let (networked, hmc) = match kind {
         Kind::Hmc => {
             let map = fit::<f64>(task, &recipe, settings.seed, 1)?;

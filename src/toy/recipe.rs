@@ -1,5 +1,6 @@
 //! The methods of the comparison and how each is trained.
 
+use super::structured::Structured;
 use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
 
 /// A row of the comparison.
@@ -15,7 +16,11 @@ pub enum Kind {
     Bbb,
     /// Bayes by Hypernet, full KL, prior N(0, 1), one noise for all generators.
     Bbh,
-    /// The same, 100 noise dimensions for each generator alone.
+    /// The same with the KL of each weight alone.
+    BbhPerWeight,
+    /// Full KL, the prior a mixture of two Gaussians with full covariances.
+    BbhStructured,
+    /// Full KL, prior N(0, 1), 100 noise dimensions for each generator of its own.
     BbhFullNoise,
     /// Hamiltonian Monte Carlo: the reference.
     Hmc,
@@ -23,8 +28,17 @@ pub enum Kind {
 
 impl Kind {
     /// All, in the order of the table.
-    pub const ALL: [Self; 7] =
-        [Self::Map, Self::Dropout, Self::Ensemble, Self::Bbb, Self::Bbh, Self::BbhFullNoise, Self::Hmc];
+    pub const ALL: [Self; 9] = [
+        Self::Map,
+        Self::Dropout,
+        Self::Ensemble,
+        Self::Bbb,
+        Self::Bbh,
+        Self::BbhPerWeight,
+        Self::BbhStructured,
+        Self::BbhFullNoise,
+        Self::Hmc,
+    ];
 
     /// As it is written on the command line.
     pub fn name(self) -> &'static str {
@@ -34,6 +48,8 @@ impl Kind {
             Self::Ensemble => "ensemble",
             Self::Bbb => "bbb",
             Self::Bbh => "bbh",
+            Self::BbhPerWeight => "bbh-per-weight",
+            Self::BbhStructured => "bbh-structured",
             Self::BbhFullNoise => "bbh-full-noise",
             Self::Hmc => "hmc",
         }
@@ -68,8 +84,8 @@ const PRIOR: f32 = 1.0;
 const MEMBERS: usize = 10;
 
 impl Recipe {
-    /// The recipe of a method; that of the reference is the MAP solution at which it starts.
-    pub fn new(kind: Kind, changes: &Changes) -> Self {
+    /// The recipe of a method for a network of `weights` weights; that of the reference is the MAP solution at which it starts.
+    pub fn new(kind: Kind, changes: &Changes, (seed, weights): (u64, usize)) -> Self {
         let (method, samples, steps, rate): (Box<dyn Method>, usize, usize, f32) = match kind {
             Kind::Map | Kind::Hmc => (Box::new(Map { prior_scale: PRIOR }), 1, 4000, 1e-2),
             Kind::Dropout => (Box::new(Dropout { keep: 0.5, prior_scale: PRIOR }), 1, 10_000, 1e-2),
@@ -78,8 +94,17 @@ impl Recipe {
                 let method = Bbb { kl: KlKind::ClosedForm, prior_scale: PRIOR, initial_sigma: 0.1 };
                 (Box::new(method), 10, 10_000, 1e-2)
             }
-            Kind::Bbh => (Box::new(hypernet(8, NoiseKind::Aligned)), 10, 5000, 1e-3),
-            Kind::BbhFullNoise => (Box::new(hypernet(100, NoiseKind::Independent)), 10, 5000, 1e-3),
+            Kind::Bbh => (Box::new(hypernet(KlKind::Full)), 10, 5000, 1e-3),
+            Kind::BbhPerWeight => (Box::new(hypernet(KlKind::PerWeight)), 10, 5000, 1e-3),
+            Kind::BbhStructured => (Box::new(Structured { hypernet: hypernet(KlKind::Full) }), 5, 5000, 1e-3),
+            Kind::BbhFullNoise => {
+                let noise = Bbh { noise_dim: 100, noise: NoiseKind::Independent, ..hypernet(KlKind::Full) };
+                (Box::new(noise), 10, 5000, 1e-3)
+            }
+        };
+        let constants = match kind {
+            Kind::BbhStructured => Structured::constants(seed, weights),
+            _ => Vec::new(),
         };
         Self {
             kind,
@@ -87,20 +112,20 @@ impl Recipe {
             samples: changes.samples.unwrap_or(samples),
             steps: changes.steps.unwrap_or(steps),
             rate: changes.rate.unwrap_or(rate),
-            constants: Vec::new(),
+            constants,
         }
     }
 }
 
-fn hypernet(noise_dim: usize, noise: NoiseKind) -> Bbh {
+fn hypernet(kl: KlKind) -> Bbh {
     Bbh {
         generator: GeneratorKind::LayerWise,
-        noise_dim,
-        noise,
+        noise_dim: 8,
+        noise: NoiseKind::Aligned,
         zero_mean: false,
-        kl: KlKind::Full,
+        kl,
         prior_scale: PRIOR,
-        hidden: vec![64, 128],
-        init: InitKind::Glorot,
+        hidden: vec![128],
+        init: InitKind::HyperfanIn,
     }
 }

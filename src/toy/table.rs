@@ -5,24 +5,34 @@ use super::Report;
 /// One line for each method, at most 100 columns wide.
 pub fn table(reports: &[&Report]) -> String {
     let mut text = format!(
-        "{:<16}{:>9}{:>8}{:>9}   {:>8}{:>8}   {:>8}{:>8}{:>9}\n",
-        "", "", "", "held-out", "from HMC", "", "beyond", "data", ""
-    );
-    text += &format!(
-        "{:<16}{:>9}{:>8}{:>9}   {:>8}{:>8}   {:>8}{:>8}{:>9}\n",
-        "method", "networks", "RMSE", "log-lik.", "mean", "dev.", "mean", "dev.", "seconds"
+        "{:33}{:>8}   {:<21}   {:<21}\n{:<16}{:>8}{:>9}{:>8}   {:>7}{:>7}{:>7}   {:>7}{:>7}{:>7}{:>9}\n",
+        "",
+        "held-out",
+        "from HMC on [-6, 6]:",
+        "and beyond the data:",
+        "method",
+        "networks",
+        "log-lik.",
+        "RMSE",
+        "mean",
+        "dev.",
+        "KL",
+        "mean",
+        "dev.",
+        "KL",
+        "seconds"
     );
     for report in reports {
         let distances = [report.distance, report.distance_outside].map(|distance| match distance {
-            Some(distance) => format!("{:>8.2}{:>8.2}", distance.mean, distance.deviation),
-            None => format!("{:>8}{:>8}", "-", "-"),
+            Some(d) => format!("{:>7.2}{:>7.2}{:>7.3}", d.mean, d.deviation, d.kl),
+            None => format!("{:>7}{:>7}{:>7}", "-", "-", "-"),
         });
         text += &format!(
-            "{:<16}{:>9}{:>8.2}{:>9.3}   {}   {}{:>9.1}\n",
+            "{:<16}{:>8}{:>9.3}{:>8.2}   {}   {}{:>9.1}\n",
             report.method,
             report.networks,
-            report.rmse,
             report.log_likelihood,
+            report.rmse,
             distances[0],
             distances[1],
             report.seconds
