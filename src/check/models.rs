@@ -5,10 +5,11 @@ use super::case::{Built, Case, argument};
 use super::ops::{anneal, labels};
 use crate::Result;
 use crate::call::scalar;
-use crate::graph::Graph;
+use crate::graph::{Graph, Shape};
 use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
 use crate::model::{LeNet, Likelihood, Mlp, Model};
 use crate::ops::elementwise::{add, scale_by_step_scalar};
+use crate::ops::noise::uniform;
 use std::sync::Arc;
 
 /// Elements of each parameter that are compared.
@@ -117,7 +118,12 @@ fn step_case(
 /// As `train::step`, without what moves the step on.
 fn loss(g: &mut Graph, network: &dyn Model, method: &dyn Method, mc: bool, adversarial: Option<f32>) -> Result<Built> {
     let members = method.networks().members();
-    let x = argument(g, "x", &[('S', members), ('N', BATCH), ('C', 1), ('H', SIDE), ('W', SIDE)])?;
+    let x = [('S', members), ('N', BATCH), ('C', 1), ('H', SIDE), ('W', SIDE)];
+    // Adversarial images are constants for gradients, but move with x when x itself is moved.
+    let x = match adversarial {
+        Some(_) => uniform(g, "x", Shape::new(&x), 0.0, 1.0)?,
+        None => argument(g, "x", &x)?,
+    };
     let ([labels, row_weights], mut constants) = labels(g, members * BATCH, CLASSES)?;
     let specs = network.weights();
     let samples = method.networks().samples(SAMPLES);
