@@ -8,3 +8,4 @@ mod errors;
 mod profile;
 mod resume;
 mod runs;
+mod toy;
