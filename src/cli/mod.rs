@@ -6,6 +6,7 @@ mod gradcheck;
 mod info;
 mod npy;
 mod parity;
+mod presets;
 mod profile;
 mod progress;
 mod sample;
@@ -46,6 +47,8 @@ enum Command {
     Gradcheck(gradcheck::Args),
     /// Compare every CUDA kernel with the CPU.
     Parity(parity::Args),
+    /// The authors' runs by name, for bbh train --preset.
+    Presets(presets::Args),
     /// Data sets: download, list.
     Data(data::Args),
     /// This program and this machine.
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
         Command::Profile(args) => profile::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),
+        Command::Presets(args) => presets::run(&args),
         Command::Data(args) => data::run(args),
         Command::Info(args) => info::run(args),
     };
