@@ -19,7 +19,7 @@ const AT_ONCE: usize = 25;
 /// Distinguishes the noise of predictions from that of training steps, in the high half of the seed.
 const PREDICTION_KEY: u32 = 0x7072_6564;
 
-/// Adam's constants (METHODS of arXiv 1711.01297's code).
+/// With the epsilon of the authors' code.
 const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-5, moments: Moments::Fp32 };
 
 /// Networks and what they predict.

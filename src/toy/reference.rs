@@ -16,7 +16,8 @@ use crate::plan::{Plan, Request};
 /// Every so many grid points one is looked at by the diagnostics.
 const STRIDE: usize = 10;
 
-/// How the sampler did.
+/// How the sampler did. All chains start at the same MAP solution, so that R-hat tells whether they agree on what they found from
+/// there.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Diagnostics {
     pub chains: usize,
@@ -161,4 +162,46 @@ fn by_chain(values: &[f64], chains: usize, columns: usize, column: usize) -> Vec
     let of_chain =
         |chain: usize| values[chain * columns + column..].iter().step_by(chains * columns).copied().collect();
     (0..chains).map(of_chain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Joint, by_chain};
+    use crate::toy::Task;
+
+    /// Against central differences, at positions of two chains where no unit is near its kink.
+    #[test]
+    fn gradient_of_the_log_joint() {
+        let task = Task::new(1, 6, 5).unwrap();
+        let (chains, size) = (2, task.weights());
+        let mut joint = Joint::new(&task, chains).unwrap();
+        let mut at = |positions: &[f64]| {
+            let (mut log_densities, mut gradients) = (vec![0.0; chains], vec![0.0; chains * size]);
+            joint.evaluate(positions, &mut log_densities, &mut gradients);
+            (log_densities, gradients)
+        };
+        let positions: Vec<f64> = (0..chains * size).map(|i| 1.5 * (1.3 * i as f64 + 0.5).sin()).collect();
+        let (_, gradients) = at(&positions);
+        assert!(gradients.iter().any(|g| g.abs() > 1.0), "{gradients:?}");
+        for i in 0..positions.len() {
+            let moved = |step: f64| {
+                let mut positions = positions.clone();
+                positions[i] += step;
+                positions
+            };
+            let (up, down) = (at(&moved(1e-5)).0, at(&moved(-1e-5)).0);
+            for chain in 0..chains {
+                let difference = (up[chain] - down[chain]) / 2e-5;
+                let expected = if i / size == chain { gradients[i] } else { 0.0 };
+                let scale = expected.abs().max(1.0);
+                assert!((difference - expected).abs() <= 1e-6 * scale, "{i} of {chain}: {difference}, not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn draws_are_sorted_by_chain() {
+        let values: Vec<f64> = (0..12).map(f64::from).collect();
+        assert_eq!(by_chain(&values, 2, 3, 1), [[1.0, 7.0], [4.0, 10.0]]);
+    }
 }

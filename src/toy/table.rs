@@ -5,7 +5,7 @@ use super::Report;
 /// One line for each method, at most 100 columns wide.
 pub fn table(reports: &[&Report]) -> String {
     let mut text = format!(
-        "{:33}{:>8}   {:<21}   {:<21}\n{:<16}{:>8}{:>9}{:>8}   {:>7}{:>7}{:>7}   {:>7}{:>7}{:>7}{:>9}\n",
+        "{:33}{:>8}   {:<21}   {}\n{:<16}{:>8}{:>9}{:>8}   {:>7}{:>7}{:>7}   {:>7}{:>7}{:>7}{:>9}\n",
         "",
         "held-out",
         "from HMC on [-6, 6]:",

@@ -5,8 +5,7 @@ use serde_json::Value;
 use std::fs;
 
 /// Enough of the sampler to see that it runs.
-const QUICK: [&str; 8] =
-    ["--hmc-burn-in", "50", "--hmc-draws", "20", "--hmc-thin", "1", "--hmc-leapfrog", "10"];
+const QUICK: [&str; 8] = ["--hmc-burn-in", "50", "--hmc-draws", "20", "--hmc-thin", "1", "--hmc-leapfrog", "10"];
 
 fn output(args: &[&str]) -> String {
     let command = bbh(&["toy"]).args(args).assert().success();
