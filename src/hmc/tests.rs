@@ -1,5 +1,6 @@
 //! The sampler on a Gaussian whose mean and covariance are known.
 
+use super::diagnostics::{effective_sample_size, split_r_hat};
 use super::{Draws, Settings, sample};
 
 const MEAN: [f64; 2] = [1.0, -2.0];
@@ -7,7 +8,7 @@ const MEAN: [f64; 2] = [1.0, -2.0];
 const COVARIANCE: [[f64; 2]; 2] = [[1.0, 0.24], [0.24, 0.09]];
 
 fn settings() -> Settings {
-    Settings { chains: 4, burn_in: 500, draws: 4000, thin: 1, leapfrog: 12, acceptance: 0.8, seed: 3 }
+    Settings { chains: 4, burn_in: 500, draws: 20_000, thin: 1, leapfrog: 12, acceptance: 0.8, seed: 3 }
 }
 
 /// ln N(x | MEAN, COVARIANCE) up to a constant, for any number of chains.
@@ -25,30 +26,32 @@ fn gaussian(positions: &[f64], log_densities: &mut [f64], gradients: &mut [f64])
     Ok(())
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let all: Vec<f64> = values.collect();
-    all.iter().sum::<f64>() / all.len() as f64
-}
-
 fn run(settings: &Settings) -> Draws {
     sample(settings, &[0.0; 8], &mut gaussian).unwrap()
 }
 
-/// 16,000 draws, at least 2,000 of them worth an independent one: a standard error of 1/45 deviation for a mean, of about 1/30
-/// variance for a variance. Bounds at four of them.
+/// Bounds at five standard errors, by the effective sample size of what is averaged.
 #[test]
 fn mean_and_covariance_of_a_gaussian() {
     let draws = run(&settings());
-    assert!((draws.acceptance - 0.8).abs() <= 0.12, "acceptance {}", draws.acceptance);
-    let column = |i: usize| draws.positions.iter().skip(i).step_by(2).copied();
-    let means = [mean(column(0)), mean(column(1))];
+    assert!((draws.acceptance - 0.8).abs() <= 0.1, "acceptance {}", draws.acceptance);
+    let chain =
+        |chain: usize, f: &dyn Fn(&[f64]) -> f64| draws.positions.chunks(2).skip(chain).step_by(4).map(f).collect();
+    let check = |f: &dyn Fn(&[f64]) -> f64, expected: f64, what: &str| {
+        let chains: Vec<Vec<f64>> = (0..4).map(|number| chain(number, f)).collect();
+        let size = effective_sample_size(&chains);
+        assert!(size >= 10_000.0 && (split_r_hat(&chains) - 1.0).abs() <= 0.01, "{what}: {size} effective draws");
+        let all = chains.concat();
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        let variance = all.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / all.len() as f64;
+        let error = (mean - expected) / (variance / size).sqrt();
+        assert!(error.abs() <= 5.0, "{what}: {mean}, not {expected}, {error} standard errors off");
+    };
     for i in 0..2 {
-        let error = (means[i] - MEAN[i]) / COVARIANCE[i][i].sqrt();
-        assert!(error.abs() <= 4.0 / 45.0, "mean {i}: {}", means[i]);
-        for j in 0..2 {
-            let products = column(i).zip(column(j)).map(|(x, y)| (x - means[i]) * (y - means[j]));
-            let error = (mean(products) - COVARIANCE[i][j]) / (COVARIANCE[i][i] * COVARIANCE[j][j]).sqrt();
-            assert!(error.abs() <= 4.0 / 30.0, "covariance {i} {j}: {error}");
+        check(&|x| x[i], MEAN[i], &format!("mean {i}"));
+        for j in 0..=i {
+            let product = |x: &[f64]| (x[i] - MEAN[i]) * (x[j] - MEAN[j]);
+            check(&product, COVARIANCE[i][j], &format!("covariance {i} {j}"));
         }
     }
 }
