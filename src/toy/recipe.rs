@@ -82,7 +82,7 @@ const PRIOR: f32 = 1.0;
 const HYPERNET_STEPS: usize = 3000;
 const HYPERNET_RATE: f32 = 3e-4;
 
-/// Networks of the ensemble.
+/// Networks of the ensemble, trained without adversarial inputs.
 const MEMBERS: usize = 10;
 
 impl Recipe {
