@@ -18,18 +18,19 @@ const UNSAFE: [&str; 7] = [
 ];
 
 /// Modules of the library from the bottom up: each may import those of the same row or of rows before it.
-const ROWS: [&[&str]; 12] = [
-    &["error", "machine"],
+const ROWS: [&[&str]; 13] = [
+    &["error", "machine", "svg"],
     &["call"],
     &["random"],
     &["graph"],
     &["ops"],
     &["plan"],
-    &["backend", "data"],
+    &["backend", "data", "hmc"],
     &["model"],
     &["method"],
     &["eval"],
     &["train", "check"],
+    &["toy"],
     &["profile", "cli"],
 ];
 

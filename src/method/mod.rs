@@ -3,6 +3,7 @@
 mod bbb;
 mod bbh;
 mod discriminator;
+mod draws_kl;
 mod dropout;
 mod ensemble;
 mod generator;
@@ -10,6 +11,7 @@ mod map;
 
 pub use bbb::Bbb;
 pub use bbh::{Bbh, GeneratorKind, InitKind, KlKind, NoiseKind};
+pub use draws_kl::draws_kl;
 pub use dropout::Dropout;
 pub use ensemble::Ensemble;
 pub use generator::shared_slices;

@@ -5,6 +5,8 @@ use crate::graph::{Graph, Init, Shape, TensorId};
 use crate::ops::augment::{Crop, augment};
 use crate::ops::batch::{DeviceSet, Order, gather_batch};
 use crate::ops::conv2d::Padding;
+use crate::ops::dropout::dropout;
+use crate::ops::subset::subset;
 use crate::ops::{
     bias, conv2d, elementwise, gaussian, linear, noise, pairwise, per_weight_kl, pool2d, samples, softmax,
 };
@@ -208,6 +210,15 @@ pub fn gaussian_kl(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
     let part = gaussian_of(g, sizes)?;
     let output = gaussian::gaussian_kl(g, "kl", &[part], 1.0)?;
     Ok(Built { output, arguments: vec![part.mean, part.log_variance] })
+}
+
+pub fn dropout_of(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    of_one(g, &sizes.axes("D"), |g, x| dropout(g, "y", x, 0.5))
+}
+
+/// N of D weights.
+pub fn subset_of(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    of_one(g, &sizes.axes("SD"), |g, x| subset(g, "y", &[x], sizes.of('N')))
 }
 
 /// Parameters of D weights.

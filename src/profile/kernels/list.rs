@@ -171,6 +171,13 @@ pub const KERNELS: &[Entry] = &[
         condition: ANY,
         build: graphs::softmax_xent,
     },
+    Entry { kernels: &[("dropout", Forward)], letters: &[('D', 1_152_000)], condition: ANY, build: graphs::dropout_of },
+    Entry {
+        kernels: &[("subset", Forward), ("subset_grad", Gradient)],
+        letters: &[('S', 5), ('D', 431_080), ('N', 5000)],
+        condition: ANY,
+        build: graphs::subset_of,
+    },
     Entry { kernels: &[("normal", Forward)], letters: &[('D', 2_155_400)], condition: ANY, build: graphs::normal },
     Entry { kernels: &[("uniform", Forward)], letters: &[('D', 2_155_400)], condition: ANY, build: graphs::uniform },
     Entry {
