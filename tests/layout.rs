@@ -34,7 +34,7 @@ const ROWS: [&[&str]; 12] = [
 ];
 
 /// Rooms in which each op family is found by one name.
-const FAMILIES: [&str; 13] = [
+const FAMILIES: [&str; 15] = [
     "augment",
     "batch",
     "bias",
@@ -44,9 +44,11 @@ const FAMILIES: [&str; 13] = [
     "gaussian",
     "linear",
     "noise",
+    "norm",
     "pairwise",
     "per_weight_kl",
     "pool2d",
+    "shortcut",
     "softmax",
 ];
 
