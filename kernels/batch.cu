@@ -4,8 +4,8 @@
 // Fourth counter word of permutation keys; noise has 0 there.
 enum { PERMUTATION = 1 };
 
-// Index in the set of row `row` of this step's batch; `images` or more past the end of the set.
-DEVICE u32 image_of_row(GatherDims d, const u32* words, u32 row) {
+// Index in the set of row `row` of a member's batch at this step; `images` or more past the end of the set.
+DEVICE u32 image_of_row(GatherDims d, const u32* words, u32 member, u32 row) {
     if (!d.shuffle) {
         const u64 place = (u64)words[WORD_BATCH] * d.batch + row;
         return place < d.images ? (u32)place : d.images;
@@ -15,7 +15,7 @@ DEVICE u32 image_of_row(GatherDims d, const u32* words, u32 row) {
     const u64 place = (u64)batch * d.batch + row;
     if (place >= d.images) return d.images;
     const uint4 key =
-        philox4x32_10(make_uint4(epoch, d.stream, 0, PERMUTATION), words[WORD_SEED_LOW], words[WORD_SEED_HIGH]);
+        philox4x32_10(make_uint4(epoch, d.stream, member, PERMUTATION), words[WORD_SEED_LOW], words[WORD_SEED_HIGH]);
     return permute(key.x, key.y, d.images, (u32)place);
 }
 
@@ -25,11 +25,12 @@ DEVICE float unit_interval(u32 byte) {
     return fused_multiply_add(fused_multiply_add(quotient, -255.0f, value), 0.00392156886f, quotient);
 }
 
-// images U8 [images, pixels], labels U8 [images], words -> x [N, pixels] = byte / 255, labels [N], row weights [N]; all 0 for
-// rows past the end of the set. A block per row; four pixels per thread where rows start on four bytes.
+// images U8 [images, pixels], labels U8 [images], words -> x [members, N, pixels] = byte / 255, labels, row weights [members, N];
+// all 0 for rows past the end of the set. A block per row; four pixels per thread where rows start on four bytes.
 extern "C" __global__ void __launch_bounds__(128)
     gather_batch(GatherDims d, In<u8> images, In<u8> labels, In<u32> words, Out<float> x, Out<u32> y, Out<float> weights) {
-    const u32 row = blockIdx.x, image = image_of_row(d, words.data, row);  // in every thread: cheaper than to hand it on
+    // In every thread: cheaper than to hand it on.
+    const u32 row = blockIdx.x, image = image_of_row(d, words.data, row / d.batch, row % d.batch);
     const bool present = image < d.images;
     if (threadIdx.x == 0) {
         y.put(row, present ? (u32)labels.data[image] : 0u);

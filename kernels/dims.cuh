@@ -25,7 +25,8 @@ struct PairwiseDims {
 struct NearestDims { u32 samples, parts, total; };
 struct SampleDims { u32 samples, inner; };
 struct BiasDims { u32 samples, rows, channels, inner; };
-struct GatherDims { u32 images, batch, pixels, steps_per_epoch, shuffle, stream; };
+struct GatherDims { u32 images, members, batch, pixels, steps_per_epoch, shuffle, stream; };
+struct DropoutDims { u32 elements, stream; float keep; };
 struct AugmentDims {
     u32 batch, channels, height, width, side, pad, random, stream;
     float contrast_low, contrast_width;

@@ -34,12 +34,13 @@ const ROWS: [&[&str]; 12] = [
 ];
 
 /// Rooms in which each op family is found by one name.
-const FAMILIES: [&str; 15] = [
+const FAMILIES: [&str; 16] = [
     "augment",
     "batch",
     "bias",
     "conv2d",
     "conv2d_pool",
+    "dropout",
     "elementwise",
     "gaussian",
     "linear",

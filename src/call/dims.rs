@@ -188,6 +188,16 @@ pub struct NoiseDims {
     pub shift: f32,
 }
 
+// ---- dropout: y = x / keep with probability keep, else 0 -------------------------------------------------------------------
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub struct DropoutDims {
+    pub elements: u32,
+    pub stream: u32,
+    pub keep: f32,
+}
+
 // ---- concat one-hot: y[s,c,:] = [z[s,:], e_c] -------------------------------------------------------------------------
 
 #[repr(C)]
@@ -249,6 +259,9 @@ pub struct BiasDims {
 pub struct GatherDims {
     /// Images in the set.
     pub images: u32,
+    /// Batches, one after the other, each of its own permutation.
+    pub members: u32,
+    /// Rows of one batch.
     pub batch: u32,
     /// Bytes of one image.
     pub pixels: u32,

@@ -120,6 +120,8 @@ pub enum Kind {
     Normal(NoiseDims),
     /// words U32 -> y
     Uniform(NoiseDims),
+    /// x, words U32 -> y = x / keep where U(0, 1) of (seed, step, stream, element) is below keep, else 0. Its own gradient.
+    Dropout(DropoutDims),
 
     /// w [S]-strided [weights], words U32 -> squared distances F64 [2, S, S] of this part:
     /// [0, i, j] = |w_i - w_j|^2, [1, i, j] = |p_i - w_j|^2
@@ -210,6 +212,7 @@ impl Kind {
             Self::SoftmaxXentGrad(..) => "softmax_xent_grad",
             Self::Normal(..) => "normal",
             Self::Uniform(..) => "uniform",
+            Self::Dropout(..) => "dropout",
             Self::PairwiseDistances(..) => "pairwise_distances",
             Self::NearestNeighbourKl(..) => "nearest_neighbour_kl",
             Self::PairwiseDistancesGrad(..) => "pairwise_distances_grad",

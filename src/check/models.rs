@@ -1,15 +1,15 @@
-//! Cases that are whole models: LeNet and a perceptron in reduced size, each with MAP, Bayes by Backprop and every kind of Bayes by
-//! Hypernet, cross-entropy + anneal KL / N, the images an argument too.
+//! Cases that are whole models: LeNet and a perceptron in reduced size, each with every method, cross-entropy + anneal KL / N, the
+//! images an argument too.
 
 use super::case::{Built, Case, argument};
 use super::ops::{anneal, labels};
 use crate::Result;
 use crate::call::scalar;
-use crate::graph::{Graph, TensorId};
-use crate::method::{Bbb, Bbh, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
-use crate::model::{LeNet, Mlp, Model};
+use crate::graph::{Graph, Shape};
+use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
+use crate::model::{LeNet, Likelihood, Mlp, Model};
 use crate::ops::elementwise::{add, scale_by_step_scalar};
-use crate::ops::softmax::softmax_xent;
+use crate::ops::noise::uniform;
 use std::sync::Arc;
 
 /// Elements of each parameter that are compared.
@@ -29,6 +29,10 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for network in networks() {
         cases.push(model_case(&network, "map", Map { prior_scale: 0.8 }, false));
+        cases.push(model_case(&network, "dropout", Dropout { keep: 0.5, prior_scale: 0.8 }, false));
+        let ensemble = Ensemble { members: 2, prior_scale: 0.8 };
+        cases.push(model_case(&network, "ensemble", ensemble.clone(), false));
+        cases.push(step_case(&network, "ensemble adversarial", ensemble, false, Some(0.05)));
         for (name, kl, mc) in [
             ("closed-form", KlKind::ClosedForm, false),
             ("closed-form mc", KlKind::ClosedForm, true),
@@ -94,23 +98,41 @@ fn bbh(generator: GeneratorKind, kl: KlKind) -> Bbh {
 }
 
 fn model_case(network: &Network, name: &str, method: impl Method + Send + Sync + 'static, mc: bool) -> Case {
+    step_case(network, name, method, mc, None)
+}
+
+/// The loss of a training step.
+fn step_case(
+    network: &Network,
+    name: &str,
+    method: impl Method + Send + Sync + 'static,
+    mc: bool,
+    adversarial: Option<f32>,
+) -> Case {
     let network = network.clone();
     let op = format!("{} {name}", network.name());
-    let build = move |g: &mut Graph| loss(g, network.as_ref(), &method, mc);
+    let build = move |g: &mut Graph| loss(g, network.as_ref(), &method, mc, adversarial);
     Case { op, name: "whole model".into(), limit: CHECKED, seeded: false, build: Box::new(build) }
 }
 
-/// The loss of a training step (see `train::step`), without what moves the step on.
-fn loss(g: &mut Graph, network: &dyn Model, method: &dyn Method, mc: bool) -> Result<Built> {
-    let x = argument(g, "x", &[('S', 1), ('N', BATCH), ('C', 1), ('H', SIDE), ('W', SIDE)])?;
-    let ([labels, rows], mut constants) = labels(g, BATCH, CLASSES)?;
+/// As `train::step`, without what moves the step on.
+fn loss(g: &mut Graph, network: &dyn Model, method: &dyn Method, mc: bool, adversarial: Option<f32>) -> Result<Built> {
+    let members = method.networks().members();
+    let x = [('S', members), ('N', BATCH), ('C', 1), ('H', SIDE), ('W', SIDE)];
+    // Adversarial images are constants for gradients, but move with x when x itself is moved.
+    let x = match adversarial {
+        Some(_) => uniform(g, "x", Shape::new(&x), 0.0, 1.0)?,
+        None => argument(g, "x", &x)?,
+    };
+    let ([labels, row_weights], mut constants) = labels(g, members * BATCH, CLASSES)?;
     let specs = network.weights();
-    let weights = method.weights(g, &specs, SAMPLES)?;
-    let first: Result<Vec<TensorId>> = weights.iter().map(|&w| g.first_samples(w, 1)).collect();
-    let likelihood = if mc { weights.clone() } else { first? };
-    let logits = network.logits(g, x, &likelihood)?;
-    let (cross_entropy, _) = softmax_xent(g, "cross_entropy", logits, labels, rows)?;
-    let output = match method.kl(g, &specs, &weights)? {
+    let samples = method.networks().samples(SAMPLES);
+    let weights = method.network(g, &specs, samples)?;
+    let read = if mc { samples } else { members };
+    let likelihood =
+        Likelihood { model: network, weights: weights.first_samples(g, read)?, labels, row_weights, adversarial };
+    let (cross_entropy, _) = likelihood.cross_entropy(g, x)?;
+    let output = match method.kl(g, &specs, &weights.tensors)? {
         Some(kl) => {
             let scaled = scale_by_step_scalar(g, "scaled_kl", kl, scalar::ANNEAL, 1.0 / IMAGES)?;
             add(g, "loss", cross_entropy, scaled, 1.0)?

@@ -5,6 +5,7 @@ use crate::Result;
 use crate::call::{Dtype, Unary, scalar};
 use crate::graph::{Graph, Init, Shape, TensorId};
 use crate::ops::bias::bias;
+use crate::ops::dropout::dropout;
 use crate::ops::elementwise::{add, half_squared_norm, multiply, relu, scale, scale_by_step_scalar, sum, unary};
 use crate::ops::linear::linear;
 use crate::ops::pairwise::nearest_neighbour_kl;
@@ -144,6 +145,12 @@ fn unaries() -> Vec<Case> {
         cases.push(Case::op(f.name(), "twice", move |g| {
             let x = g.parameter("x", Shape::new(&[('S', 3), ('D', 7)]), init)?;
             twice(g, move |g, name| unary(g, name, x, f))
+        }));
+    }
+    for (elements, keep) in [(1, 1.0), (37, 0.5), (130, 0.8)] {
+        cases.push(Case::op("dropout", &format!("{elements}, keep {keep}"), move |g| {
+            let x = g.parameter("x", Shape::new(&[('D', elements)]), Init::Uniform(2.0))?;
+            twice(g, move |g, name| dropout(g, name, x, keep))
         }));
     }
     cases

@@ -114,26 +114,31 @@ fn optimizer_steps() -> Vec<RawCall> {
     calls
 }
 
-/// Batches in the middle and at the ragged end of a set, shuffled and in order.
+/// Batches in the middle and at the ragged end of a set, shuffled and in order, of one member and of several.
 fn batches() -> Vec<RawCall> {
     let mut calls = Vec::new();
-    for (images, batch, pixels) in [(1_u32, 1_u32, 1_u32), (17, 5, 33), (33, 33, 129), (129, 20, 784), (1000, 65, 3)] {
+    for (members, images, batch, pixels) in
+        [(1_u32, 1_u32, 1_u32, 1_u32), (1, 17, 5, 33), (3, 33, 33, 129), (1, 129, 20, 784), (2, 1000, 65, 3)]
+    {
+        let rows = members * batch;
         let steps_per_epoch = images.div_ceil(batch);
         for (shuffle, step) in [(1, 1), (1, steps_per_epoch), (1, 2 * steps_per_epoch + 1), (0, 1)] {
             for at in [0, steps_per_epoch - 1] {
-                let dims = GatherDims { images, batch, pixels, steps_per_epoch, shuffle, stream: 77 };
+                let dims = GatherDims { images, members, batch, pixels, steps_per_epoch, shuffle, stream: 77 };
                 let bytes = |len: u32, bound: u8| Piece {
                     values: Values::Below(bound),
                     ..Piece::real(len as usize).of(Dtype::U8)
                 };
                 calls.push(RawCall {
-                    name: format!("{images} images of {pixels}, batch {batch}, step {step}, {at}, shuffle {shuffle}"),
+                    name: format!(
+                        "{members} x {batch} of {images} images of {pixels}, step {step}, {at}, shuffle {shuffle}"
+                    ),
                     kind: Kind::GatherBatch(dims),
                     reads: vec![bytes(images * pixels, 255), bytes(images, 10), Piece::words(&[step, 5, 9, at])],
                     writes: vec![
-                        (Piece::real((batch * pixels) as usize), Write::Set),
-                        (Piece::words(&vec![0; batch as usize]), Write::Set),
-                        (Piece::real(batch as usize), Write::Set),
+                        (Piece::real((rows * pixels) as usize), Write::Set),
+                        (Piece::words(&vec![0; rows as usize]), Write::Set),
+                        (Piece::real(rows as usize), Write::Set),
                     ],
                 });
             }

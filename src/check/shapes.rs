@@ -6,6 +6,7 @@ use super::ops::labels;
 use crate::Result;
 use crate::graph::{Graph, Init, Shape, TensorId};
 use crate::ops::bias::bias;
+use crate::ops::dropout::dropout;
 use crate::ops::elementwise::{add, multiply, sum, unary};
 use crate::ops::pairwise::nearest_neighbour_kl;
 use crate::ops::per_weight_kl::per_weight_kl;
@@ -36,7 +37,13 @@ fn element_wise() -> Vec<Case> {
             add(g, "both", squares, total, 0.7)
         })
     };
-    [1, 33, 129, 5003].map(case).into()
+    let dropped = |elements: usize| {
+        Case::op("dropout", &format!("{elements} elements"), move |g| {
+            let x = argument(g, "x", &[('D', elements)])?;
+            twice(g, move |g, name| dropout(g, name, x, 0.5))
+        })
+    };
+    [1, 33, 129, 5003].into_iter().map(case).chain([129, 5004, 8195].map(dropped)).collect()
 }
 
 fn biases() -> Vec<Case> {

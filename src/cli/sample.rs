@@ -3,6 +3,7 @@
 use super::{Machine, print};
 use crate::eval::plans::posterior;
 use crate::eval::posterior::SAMPLES_AT_ONCE;
+use crate::method::Networks;
 use crate::train::Trainer;
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
@@ -59,9 +60,7 @@ pub fn run(args: Args) -> Result<()> {
     args.machine.clone().install(move || {
         let (mut trainer, _) =
             super::eval::open(&args.run, args.best, |_| {}, args.data_dir.as_deref(), args.machine.target()?)?;
-        if !trainer.planned.posterior.is_stochastic() && args.count != 1 {
-            return Err(Error::input("map: one set of weights has no posterior samples; ask for --count 1"));
-        }
+        expect_networks(trainer.planned.posterior.networks(), args.count)?;
         let weights = draw(&mut trainer, args.count)?;
         let written = match format {
             Format::Safetensors => write_safetensors(&args.out, &trainer, args.count, &weights),
@@ -74,17 +73,36 @@ pub fn run(args: Args) -> Result<()> {
     })
 }
 
+/// Refuses to write more networks than a run has.
+fn expect_networks(networks: Networks, count: usize) -> Result<()> {
+    let (found, most) = match networks {
+        Networks::Drawn => return Ok(()),
+        Networks::One | Networks::Masked => ("one set of weights", 1),
+        Networks::Members(members) => ("an ensemble", members),
+    };
+    if count > most {
+        return Err(Error::input(format!("count: this run has {found}; expected at most {most}, found {count}")));
+    }
+    Ok(())
+}
+
 /// [weight][count, elements]
 fn draw(trainer: &mut Trainer, count: usize) -> Result<Vec<Vec<f32>>> {
     let planned = &trainer.planned;
     let mut weights: Vec<Vec<f32>> =
         planned.specs.iter().map(|spec| Vec::with_capacity(count * spec.elements())).collect();
+    if planned.posterior.networks() != Networks::Drawn {
+        for (spec, values) in planned.specs.iter().zip(&mut weights) {
+            let region = planned.store.find(&spec.name)?;
+            values.extend_from_slice(&trainer.device.persistent::<f32>(region)?[..count * spec.elements()]);
+        }
+        return Ok(weights);
+    }
     for block in 0..count.div_ceil(SAMPLES_AT_ONCE) {
         planned.posterior.draw((&planned.store, trainer.device.as_mut()), block)?;
         let wanted = (count - block * SAMPLES_AT_ONCE).min(SAMPLES_AT_ONCE);
         for (spec, values) in planned.specs.iter().zip(&mut weights) {
-            let name = if planned.posterior.is_stochastic() { posterior(spec) } else { spec.name.clone() };
-            let region = planned.store.find(&name)?;
+            let region = planned.store.find(&posterior(spec))?;
             values.extend_from_slice(&trainer.device.persistent::<f32>(region)?[..wanted * spec.elements()]);
         }
     }

@@ -2,9 +2,9 @@
 
 use crate::Result;
 use crate::call::Dtype;
-use crate::graph::{Graph, Store};
-use crate::method::Method;
-use crate::model::{Model, WeightSpec};
+use crate::graph::{Graph, Shape, Store};
+use crate::method::{Method, Networks};
+use crate::model::{Model, WeightSpec, Weights};
 use crate::ops::batch::{DeviceSet, Order, gather_batch};
 use crate::ops::elementwise::keep;
 use crate::ops::softmax::softmax;
@@ -23,8 +23,8 @@ pub fn sample_plan(store: &mut Store, method: &dyn Method, specs: &[WeightSpec],
     Plan::build(g, &Request { name: "sample", ..Request::default() }, size_of::<f32>())
 }
 
-/// Predicts a batch of a set, in order, with `samples` networks drawn by [`sample_plan`] (or the single network of a method
-/// without samples); `kept[0]` holds the probabilities [S, N, classes].
+/// Predicts a batch of a set, in order, with `samples` networks: drawn by [`sample_plan`], members, or masks of one network;
+/// `kept[0]` holds the probabilities [S, N, classes].
 ///
 /// # Errors
 /// When the settings do not fit together.
@@ -36,20 +36,32 @@ pub fn predict_plan(
     samples: usize,
 ) -> Result<Plan> {
     let mut g = Graph::new(store);
-    let [x, _, _] = gather_batch(&mut g, set, batch, Order::Sequential)?;
+    let masked = method.networks() == Networks::Masked;
+    let copies = if masked { samples } else { 1 };
+    let [mut x, _, _] = gather_batch(&mut g, set, (copies, batch), Order::Sequential)?;
+    if masked {
+        let [channels, height, width] = ['C', 'H', 'W'].map(|axis| g.shape(x).axis(axis).unwrap_or(1));
+        let one = [('S', 1), ('N', copies * batch), ('C', channels), ('H', height), ('W', width)];
+        x = g.reshape(x, Shape::new(&one))?;
+    }
     let specs = model.weights();
-    let weights = if method.is_stochastic() {
-        let mut weights = Vec::with_capacity(specs.len());
-        for spec in &specs {
-            let shape = spec.shape(samples);
-            let region = g.store.buffer(&posterior(spec), Dtype::Real, shape.elements())?;
-            weights.push(g.persistent(&spec.name, shape, Dtype::Real, region));
+    let weights = match method.networks() {
+        Networks::Drawn => {
+            let mut weights = Vec::with_capacity(specs.len());
+            for spec in &specs {
+                let shape = spec.shape(samples);
+                let region = g.store.buffer(&posterior(spec), Dtype::Real, shape.elements())?;
+                weights.push(g.persistent(&spec.name, shape, Dtype::Real, region));
+            }
+            Weights::new(weights)
         }
-        weights
-    } else {
-        method.weights(&mut g, &specs, 1)?
+        _ => method.network(&mut g, &specs, 1)?,
     };
-    let logits = model.logits(&mut g, x, &weights)?;
+    let mut logits = model.logits(&mut g, x, &weights)?;
+    if masked {
+        let classes = g.shape(logits).axis('I').unwrap_or(1);
+        logits = g.reshape(logits, Shape::new(&[('S', copies), ('N', batch), ('I', classes)]))?;
+    }
     let probabilities = softmax(&mut g, "probabilities", logits)?;
     let name = format!("predict {}", set.name);
     Plan::build(g, &Request { name: &name, keep: &[probabilities], ..Request::default() }, size_of::<f32>())

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::backend::Backend;
 use crate::call::{Region, word};
 use crate::graph::Store;
-use crate::method::Method;
+use crate::method::{Method, Networks};
 use crate::model::Model;
 use crate::ops::batch::DeviceSet;
 use crate::plan::Plan;
@@ -19,11 +19,14 @@ const EVALUATION_KEY: u32 = 0x6576_616c;
 
 /// Plans that draw posterior samples and predict with them.
 pub struct Posterior {
-    /// `None` for a method with a single network.
+    networks: Networks,
+    /// `None` where networks are not drawn.
     sample: Option<Plan>,
     predict: Vec<Plan>,
     classes: usize,
     batch: usize,
+    /// Networks S that a prediction plan holds.
+    at_once: usize,
 }
 
 impl Posterior {
@@ -38,11 +41,16 @@ impl Posterior {
         (batch, classes): (usize, usize),
     ) -> Result<Self> {
         let specs = model.weights();
-        let stochastic = method.is_stochastic();
-        let samples = if stochastic { SAMPLES_AT_ONCE } else { 1 };
-        let sample = if stochastic { Some(sample_plan(store, method, &specs, samples)?) } else { None };
-        let predict = sets.iter().map(|set| predict_plan(store, (model, method), set, batch, samples));
-        Ok(Self { sample, predict: predict.collect::<Result<_>>()?, classes, batch })
+        let networks = method.networks();
+        let at_once = match networks {
+            Networks::One => 1,
+            Networks::Members(members) => members,
+            Networks::Drawn | Networks::Masked => SAMPLES_AT_ONCE,
+        };
+        let drawn = networks == Networks::Drawn;
+        let sample = if drawn { Some(sample_plan(store, method, &specs, at_once)?) } else { None };
+        let predict = sets.iter().map(|set| predict_plan(store, (model, method), set, batch, at_once));
+        Ok(Self { networks, sample, predict: predict.collect::<Result<_>>()?, classes, batch, at_once })
     }
 
     /// All plans, for memory and explanation.
@@ -50,8 +58,8 @@ impl Posterior {
         self.sample.iter().chain(&self.predict)
     }
 
-    /// Mean predictions of `samples` networks (1 for a method with a single network) for the `images` of set `index`.
-    /// The same samples for every set of a checkpoint. `report` hears the share done, 0 to 1.
+    /// Mean predictions for the `images` of set `index`: of `samples` networks or masks, or of all members, or of the one network.
+    /// The same networks for every set of a checkpoint. `report` hears the share done, 0 to 1.
     ///
     /// # Errors
     /// When a probability is not finite, or `report` asks to stop by returning an error.
@@ -63,17 +71,24 @@ impl Posterior {
         report: &mut dyn FnMut(f64) -> Result<()>,
     ) -> Result<Predictive> {
         let plan = &self.predict[index];
-        let samples = if self.sample.is_some() { samples } else { 1 };
+        let samples = match self.networks {
+            Networks::One => 1,
+            Networks::Members(members) => members,
+            Networks::Drawn | Networks::Masked => samples,
+        };
         let mut sums = PredictiveAccumulator::new(images, self.classes)?;
         let batches = images.div_ceil(self.batch);
-        let blocks = samples.div_ceil(SAMPLES_AT_ONCE);
+        let blocks = samples.div_ceil(self.at_once);
         for block in 0..blocks {
             self.draw((store, &mut *device), block)?;
-            let count = (samples - block * SAMPLES_AT_ONCE).min(SAMPLES_AT_ONCE);
+            let count = (samples - block * self.at_once).min(self.at_once);
             for batch in 0..batches {
                 let batch_word = Region { offset: word::BATCH, len: 1, stride: 1, ..store.words() };
                 device.write(batch_word, &[batch as u32])?;
-                device.run(plan)?;
+                match self.networks {
+                    Networks::Masked => self.run_at((store, &mut *device), plan, block * batches + batch)?,
+                    _ => device.run(plan)?,
+                }
                 let rows = (images - batch * self.batch).min(self.batch);
                 let probabilities = device.read::<f32>(plan, plan.kept[0])?;
                 for sample in probabilities.chunks_exact(self.batch * self.classes).take(count) {
@@ -90,18 +105,22 @@ impl Posterior {
     /// # Errors
     /// When the device fails.
     pub fn draw(&self, (store, device): (&Store, &mut dyn Backend), block: usize) -> Result<()> {
-        let Some(plan) = &self.sample else { return Ok(()) };
+        self.sample.as_ref().map_or(Ok(()), |plan| self.run_at((store, device), plan, block))
+    }
+
+    /// Runs a plan with the noise of evaluations: that of the `index`-th of its runs. The step words are as before.
+    fn run_at(&self, (store, device): (&Store, &mut dyn Backend), plan: &Plan, index: usize) -> Result<()> {
         let saved = device.persistent::<u32>(store.words())?.into_owned();
         let mut words = saved.clone();
-        words[word::STEP] = block as u32 + 1;
+        words[word::STEP] = index as u32 + 1;
         words[word::SEED_HIGH] ^= EVALUATION_KEY;
         device.write(store.words(), &words)?;
         device.run(plan)?;
         device.write(store.words(), &saved)
     }
 
-    /// True when there is a distribution to sample from.
-    pub fn is_stochastic(&self) -> bool {
-        self.sample.is_some()
+    /// The networks that predictions are the mean of.
+    pub fn networks(&self) -> Networks {
+        self.networks
     }
 }

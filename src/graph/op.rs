@@ -1,8 +1,8 @@
 //! The list of ops, as plain data: what a node of the graph computes. Rules (shapes, calls, gradients) stand in `ops`.
 
 use crate::call::{
-    AugmentDims, BiasDims, Conv2dDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, NormDims, OneHotDims, PairwiseDims,
-    Pool2dDims, SampleDims, Schedule, ShortcutDims, SoftmaxDims, Unary,
+    AugmentDims, BiasDims, Conv2dDims, DropoutDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, NormDims, OneHotDims,
+    PairwiseDims, Pool2dDims, SampleDims, Schedule, ShortcutDims, SoftmaxDims, Unary,
 };
 
 /// One op with its dims. Inputs and outputs are listed by each op's file in `ops`.
@@ -54,6 +54,10 @@ pub enum Op {
     Normal(NoiseDims),
     /// -> y
     Uniform(NoiseDims),
+    /// x -> y, elements kept at random and scaled
+    Dropout(DropoutDims),
+    /// x, loss (1 element) -> x + step * sign(d loss / dx), a constant for gradients
+    FastGradientSign(f32),
     /// w, one tensor for each part -> kl, partner, slope
     NearestNeighbourKl(Vec<PairwiseDims>),
     /// w -> kl
@@ -111,6 +115,8 @@ impl Op {
             Self::SoftmaxXent(..) => "softmax_xent",
             Self::Normal(..) => "normal",
             Self::Uniform(..) => "uniform",
+            Self::Dropout(..) => "dropout",
+            Self::FastGradientSign(..) => "fast_gradient_sign",
             Self::NearestNeighbourKl(..) => "nearest_neighbour_kl",
             Self::PerWeightKl(..) => "per_weight_kl",
             Self::GaussianSamples(..) => "gaussian_samples",

@@ -2,7 +2,7 @@
 //! independent Gaussian, w = mean + sigma * eps with eps ~ N(0, 1) (section 3.2), sigma^2 = e^log variance, trained on the
 //! variational free energy KL(q(w) || p(w)) - E log p(data | w) (equation 1), prior N(0, prior_scale^2).
 
-use super::{KlKind, Method, sample_kl, start_of_mean, total};
+use super::{KlKind, Method, Networks, sample_kl, start_of_mean, total};
 use crate::Result;
 use crate::call::MOST_PARTS;
 use crate::graph::{Graph, Init, TensorId};
@@ -27,8 +27,8 @@ impl Method for Bbb {
         "bbb"
     }
 
-    fn is_stochastic(&self) -> bool {
-        true
+    fn networks(&self) -> Networks {
+        Networks::Drawn
     }
 
     /// Means start as the weights of an ordinary network.

@@ -1,7 +1,7 @@
 //! Bayes by Hypernet (arXiv 1711.01297): q(w) is the push-forward of z ~ N(0, I) through generators.
 
 use super::generator::{Generator, shared_slices};
-use super::{Method, sample_kl};
+use super::{Method, Networks, sample_kl};
 use crate::graph::{Graph, Shape, TensorId};
 use crate::model::WeightSpec;
 use crate::ops::elementwise::scale;
@@ -80,8 +80,8 @@ impl Method for Bbh {
         "bbh"
     }
 
-    fn is_stochastic(&self) -> bool {
-        true
+    fn networks(&self) -> Networks {
+        Networks::Drawn
     }
 
     fn weights(&self, g: &mut Graph, specs: &[WeightSpec], samples: usize) -> Result<Vec<TensorId>> {

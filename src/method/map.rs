@@ -1,11 +1,9 @@
 //! MAP: one set of weights, with weight decay on the kernels as the log of a Gaussian prior.
 
-use super::{Method, start_of_mean, total};
+use super::{Method, Networks, decay, start_of_mean};
 use crate::Result;
-use crate::call::MOST_PARTS;
 use crate::graph::{Graph, TensorId};
 use crate::model::WeightSpec;
-use crate::ops::elementwise::{half_squared_norm, scale};
 
 /// Maximum a posteriori.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +17,8 @@ impl Method for Map {
         "map"
     }
 
-    fn is_stochastic(&self) -> bool {
-        false
+    fn networks(&self) -> Networks {
+        Networks::One
     }
 
     /// Parameters of the network's own, N(0, gain / fan-in), biases 0.
@@ -29,13 +27,6 @@ impl Method for Map {
     }
 
     fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>> {
-        let kernels = specs.iter().zip(weights).filter(|(spec, _)| spec.is_kernel());
-        let kernels: Vec<TensorId> = kernels.map(|(_, &w)| w).collect();
-        let mut terms = Vec::new();
-        for (index, list) in kernels.chunks(MOST_PARTS).enumerate() {
-            terms.push(half_squared_norm(g, &format!("decay.norm{index}"), list)?);
-        }
-        let Some(sum) = total(g, "decay", &terms)? else { return Ok(None) };
-        Ok(Some(scale(g, "decay", sum, 1.0 / self.prior_scale)?))
+        decay(g, specs, weights, self.prior_scale)
     }
 }

@@ -2,16 +2,22 @@
 
 mod bbb;
 mod bbh;
+mod dropout;
+mod ensemble;
 mod generator;
 mod map;
 
 pub use bbb::Bbb;
 pub use bbh::{Bbh, GeneratorKind, InitKind, KlKind, NoiseKind};
+pub use dropout::Dropout;
+pub use ensemble::Ensemble;
 pub use generator::shared_slices;
 pub use map::Map;
 
+use crate::call::MOST_PARTS;
 use crate::graph::{Graph, Init, TensorId};
-use crate::model::WeightSpec;
+use crate::model::{WeightSpec, Weights};
+use crate::ops::elementwise::{half_squared_norm, scale};
 use crate::ops::pairwise::nearest_neighbour_kl;
 use crate::ops::per_weight_kl::per_weight_kl;
 use crate::{Error, Result};
@@ -21,20 +27,69 @@ pub trait Method {
     /// Name in configuration files.
     fn name(&self) -> &'static str;
 
-    /// True when `weights` draws another network each time; false when there is one network only.
-    fn is_stochastic(&self) -> bool;
+    /// Which networks its predictions are the mean of.
+    fn networks(&self) -> Networks;
 
-    /// One tensor [S, ..] for each spec, S = `samples` (1 for a method without samples).
+    /// One tensor [S, ..] for each spec, S = `samples` when networks are drawn, the number of members, or 1.
     ///
     /// # Errors
     /// When the method's settings do not fit the network.
     fn weights(&self, g: &mut Graph, specs: &[WeightSpec], samples: usize) -> Result<Vec<TensorId>>;
+
+    /// What a main network runs with in training: the weights, and how activations are treated.
+    ///
+    /// # Errors
+    /// As [`weights`](Self::weights).
+    fn network(&self, g: &mut Graph, specs: &[WeightSpec], samples: usize) -> Result<Weights> {
+        self.weights(g, specs, samples).map(Weights::new)
+    }
 
     /// The term that, times anneal / N, is added to the cross-entropy; `None` when there is none.
     ///
     /// # Errors
     /// When the estimate needs more samples than there are.
     fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId]) -> Result<Option<TensorId>>;
+}
+
+/// The networks that a method predicts with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Networks {
+    /// One.
+    One,
+    /// A fixed number, side by side along the sample axis.
+    Members(usize),
+    /// As many as are drawn by [`Method::weights`].
+    Drawn,
+    /// One set of weights, activations dropped anew for each prediction.
+    Masked,
+}
+
+impl Networks {
+    /// Samples S of a training step that would draw `wanted`.
+    pub fn samples(self, wanted: usize) -> usize {
+        match self {
+            Self::One | Self::Masked => 1,
+            Self::Members(members) => members,
+            Self::Drawn => wanted,
+        }
+    }
+
+    /// Networks trained side by side, each on batches of its own.
+    pub fn members(self) -> usize {
+        if let Self::Members(members) = self { members } else { 1 }
+    }
+}
+
+/// Weight decay on the kernels of all samples: sum of w^2 / (2 prior_scale), as a log prior.
+fn decay(g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId], prior_scale: f32) -> Result<Option<TensorId>> {
+    let kernels = specs.iter().zip(weights).filter(|(spec, _)| spec.is_kernel());
+    let kernels: Vec<TensorId> = kernels.map(|(_, &w)| w).collect();
+    let mut terms = Vec::new();
+    for (index, list) in kernels.chunks(MOST_PARTS).enumerate() {
+        terms.push(half_squared_norm(g, &format!("decay.norm{index}"), list)?);
+    }
+    let Some(sum) = total(g, "decay", &terms)? else { return Ok(None) };
+    Ok(Some(scale(g, "decay", sum, 1.0 / prior_scale)?))
 }
 
 /// The divergence from N(0, prior_scale^2), estimated from samples of the weights.

@@ -1,10 +1,9 @@
 //! LeNet: conv 5x5 -> 20, ReLU, pool; conv 5x5 -> 50, ReLU, pool; dense -> 500, ReLU; dense -> classes.
 
-use super::{Model, WeightSpec, dense, expect_weights, filters};
+use super::{Model, WeightSpec, Weights, dense, filters};
 use crate::graph::{Graph, Shape, TensorId};
-use crate::ops::conv2d::{Padding, conv2d};
+use crate::ops::conv2d::Padding;
 use crate::ops::elementwise::relu;
-use crate::ops::linear::linear;
 use crate::ops::pool2d::max_pool2d;
 use crate::{Error, Result};
 
@@ -58,20 +57,23 @@ impl Model for LeNet {
         .concat()
     }
 
-    fn logits(&self, g: &mut Graph, x: TensorId, weights: &[TensorId]) -> Result<TensorId> {
-        let [w1, b1, w2, b2, w3, b3, w4, b4] = expect_weights(self, weights)?;
-        let h = conv_relu_pool(g, "conv1", x, w1, b1)?;
-        let h = conv_relu_pool(g, "conv2", h, w2, b2)?;
+    fn logits(&self, g: &mut Graph, x: TensorId, weights: &Weights) -> Result<TensorId> {
+        weights.expect(self.name(), &self.weights())?;
+        let h = conv_relu_pool(g, "conv1", (x, 0), weights)?;
+        let h = conv_relu_pool(g, "conv2", (h, 1), weights)?;
         let (samples, batch) = (g.shape(h).sizes()[0], g.shape(h).sizes()[1]);
         let h = g.reshape(h, Shape::new(&[('S', samples), ('N', batch), ('I', self.features())]))?;
-        let h = linear(g, "fc1", h, w3, Some(b3))?;
+        let h = weights.dense(g, "fc1", h, 2)?;
         let h = relu(g, "fc1.relu", h)?;
-        linear(g, "fc2", h, w4, Some(b4))
+        let h = weights.dropout(g, "fc1", h)?;
+        weights.dense(g, "fc2", h, 3)
     }
 }
 
-fn conv_relu_pool(g: &mut Graph, name: &str, x: TensorId, w: TensorId, b: TensorId) -> Result<TensorId> {
-    let h = conv2d(g, name, (x, w, Some(b)), 1, Padding::Valid)?;
+/// Dropout stands before the pool.
+fn conv_relu_pool(g: &mut Graph, name: &str, (x, layer): (TensorId, usize), weights: &Weights) -> Result<TensorId> {
+    let h = weights.conv2d(g, name, (x, layer), 1, Padding::Valid)?;
     let h = relu(g, &format!("{name}.relu"), h)?;
+    let h = weights.dropout(g, name, h)?;
     max_pool2d(g, &format!("{name}.pool"), h, 2, 2)
 }

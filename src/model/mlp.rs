@@ -1,10 +1,9 @@
 //! A multilayer perceptron of any depth and width: dense layers with ReLU between them.
 
-use super::{Model, WeightSpec, dense};
+use super::{Model, WeightSpec, Weights, dense};
+use crate::Result;
 use crate::graph::{Graph, Shape, TensorId};
 use crate::ops::elementwise::relu;
-use crate::ops::linear::linear;
-use crate::{Error, Result};
 
 /// Sizes of a perceptron.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,20 +31,16 @@ impl Model for Mlp {
         specs
     }
 
-    fn logits(&self, g: &mut Graph, x: TensorId, weights: &[TensorId]) -> Result<TensorId> {
-        let layers = self.hidden.len() + 1;
-        if weights.len() != 2 * layers {
-            return Err(Error::input(format!("mlp: expected {} weight tensors, found {}", 2 * layers, weights.len())));
+    fn logits(&self, g: &mut Graph, x: TensorId, weights: &Weights) -> Result<TensorId> {
+        weights.expect(self.name(), &self.weights())?;
+        let (samples, batch) = (g.shape(x).samples(), g.shape(x).axis('N').unwrap_or(1));
+        let mut h = g.reshape(x, Shape::new(&[('S', samples), ('N', batch), ('I', self.inputs)]))?;
+        for layer in 0..self.hidden.len() {
+            let name = format!("fc{}", layer + 1);
+            h = weights.dense(g, &name, h, layer)?;
+            h = relu(g, &format!("{name}.relu"), h)?;
+            h = weights.dropout(g, &name, h)?;
         }
-        let batch = g.shape(x).axis('N').unwrap_or(1);
-        let mut h = g.reshape(x, Shape::new(&[('S', 1), ('N', batch), ('I', self.inputs)]))?;
-        for (index, pair) in weights.chunks_exact(2).enumerate() {
-            let name = format!("fc{}", index + 1);
-            h = linear(g, &name, h, pair[0], Some(pair[1]))?;
-            if index + 1 < layers {
-                h = relu(g, &format!("{name}.relu"), h)?;
-            }
-        }
-        Ok(h)
+        weights.dense(g, &format!("fc{}", self.hidden.len() + 1), h, self.hidden.len())
     }
 }

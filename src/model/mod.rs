@@ -1,13 +1,17 @@
 //! Main networks, each said once: which weights it has, and how an image becomes logits.
 
 mod lenet;
+mod likelihood;
 mod mlp;
+mod weights;
 
 pub use lenet::LeNet;
+pub use likelihood::Likelihood;
 pub use mlp::Mlp;
+pub use weights::Weights;
 
+use crate::Result;
 use crate::graph::{Graph, Shape, TensorId};
-use crate::{Error, Result};
 
 /// One weight tensor of a main network, without its sample axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,12 +58,11 @@ pub trait Model {
     /// Its weights, in the order in which generators number them.
     fn weights(&self) -> Vec<WeightSpec>;
 
-    /// Images x [S = 1, N, C, H, W] and one tensor [S, ..] for each of [`weights`](Self::weights) -> logits
-    /// [S, N, I = classes].
+    /// Images x [S or 1, N, C, H, W] and weights of S networks -> logits [S, N, I = classes].
     ///
     /// # Errors
     /// When x or the weights have other shapes.
-    fn logits(&self, g: &mut Graph, x: TensorId, weights: &[TensorId]) -> Result<TensorId>;
+    fn logits(&self, g: &mut Graph, x: TensorId, weights: &Weights) -> Result<TensorId>;
 }
 
 /// A dense layer's weight and bias.
@@ -79,11 +82,4 @@ fn layer(name: &str, axes: Vec<(char, usize)>, fan_in: usize, gain: f32) -> [Wei
         WeightSpec { name: format!("{name}.w"), axes, fan_in, gain },
         WeightSpec { name: format!("{name}.b"), axes: bias, fan_in, gain },
     ]
-}
-
-/// Checks that a model got one tensor for each of its weights.
-fn expect_weights<const W: usize>(model: &dyn Model, weights: &[TensorId]) -> Result<[TensorId; W]> {
-    weights
-        .try_into()
-        .map_err(|_| Error::input(format!("{}: expected {W} weight tensors, found {}", model.name(), weights.len())))
 }

@@ -17,7 +17,7 @@ pub struct Crop {
     pub side: usize,
 }
 
-/// x [S = 1, N, C, H, W] in [0, 1] -> y [S = 1, N, C, side, side], each image with mean 0 and standard deviation 1.
+/// x [S, N, C, H, W] in [0, 1] -> y [S, N, C, side, side], each image with mean 0 and standard deviation 1.
 ///
 /// `random`: after zero padding, a crop at a random place, flipped left to right half the time, its deviations from the
 /// mean of each channel times a random contrast factor; the same for a given seed, step and row. Else the centre. The pipeline's
@@ -27,8 +27,8 @@ pub struct Crop {
 /// When the images have more than [`AugmentDims::MOST_CHANNELS`] channels or are smaller than the crop.
 pub fn augment(g: &mut Graph, name: &str, x: TensorId, crop: Crop, random: bool) -> Result<TensorId> {
     let [samples, batch, channels, height, width] = axes(g, "augment", name, "x", x, "SNCHW")?;
-    if samples != 1 || channels > AugmentDims::MOST_CHANNELS {
-        let expected = format!("of one sample with at most {} channels", AugmentDims::MOST_CHANNELS);
+    if channels > AugmentDims::MOST_CHANNELS {
+        let expected = format!("with at most {} channels", AugmentDims::MOST_CHANNELS);
         return Err(mismatch(g, "augment", name, "x", x, &expected));
     }
     if crop.side == 0 || crop.side > height.min(width) {
@@ -38,7 +38,7 @@ pub fn augment(g: &mut Graph, name: &str, x: TensorId, crop: Crop, random: bool)
         )));
     }
     let dims = AugmentDims {
-        batch: batch as u32,
+        batch: (samples * batch) as u32,
         channels: channels as u32,
         height: height as u32,
         width: width as u32,
@@ -49,7 +49,7 @@ pub fn augment(g: &mut Graph, name: &str, x: TensorId, crop: Crop, random: bool)
         contrast_low: CONTRAST[0],
         contrast_width: CONTRAST[1] - CONTRAST[0],
     };
-    let shape = Shape::new(&[('S', 1), ('N', batch), ('C', channels), ('H', crop.side), ('W', crop.side)]);
+    let shape = Shape::new(&[('S', samples), ('N', batch), ('C', channels), ('H', crop.side), ('W', crop.side)]);
     Ok(g.node(Op::Augment(dims), name, &[x], &[("", shape, Dtype::Real)])?[0])
 }
 

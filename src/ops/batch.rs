@@ -26,12 +26,18 @@ pub enum Order {
     Sequential,
 }
 
-/// The next batch of a data set -> x [S = 1, N, C, H, W] in [0, 1] (or its standardised crops), labels U32 [N], row weights [N].
+/// The next batch of N images of a data set for each of S members -> x [S, N, C, H, W] in [0, 1] (or its standardised crops),
+/// labels U32 [N = S N], row weights [N = S N]. Shuffled, each member has permutations of its own; in order, all have the same.
 ///
 /// # Errors
-/// When the set or the batch is empty.
-pub fn gather_batch(g: &mut Graph, set: &DeviceSet, batch: usize, order: Order) -> Result<[TensorId; 3]> {
-    if set.images == 0 || batch == 0 {
+/// When the set or the batch is empty, or there is no member.
+pub fn gather_batch(
+    g: &mut Graph,
+    set: &DeviceSet,
+    (members, batch): (usize, usize),
+    order: Order,
+) -> Result<[TensorId; 3]> {
+    if set.images == 0 || members == 0 || batch == 0 {
         return Err(Error::input(format!("{}: expected at least one image and a batch of at least 1", set.name)));
     }
     let pixels = set.channels * set.height * set.width;
@@ -41,14 +47,15 @@ pub fn gather_batch(g: &mut Graph, set: &DeviceSet, batch: usize, order: Order) 
     let labels = g.persistent("labels", Shape::new(&[('N', set.images)]), Dtype::U8, labels);
     let dims = GatherDims {
         images: set.images as u32,
+        members: members as u32,
         batch: batch as u32,
         pixels: pixels as u32,
         steps_per_epoch: set.images.div_ceil(batch) as u32,
         shuffle: u32::from(order == Order::Shuffled),
         stream: g.store.stream("shuffle")?,
     };
-    let x = [('S', 1), ('N', batch), ('C', set.channels), ('H', set.height), ('W', set.width)];
-    let rows = Shape::new(&[('N', batch)]);
+    let x = [('S', members), ('N', batch), ('C', set.channels), ('H', set.height), ('W', set.width)];
+    let rows = Shape::new(&[('N', members * batch)]);
     let outputs =
         [("", Shape::new(&x), Dtype::Real), (".labels", rows.clone(), Dtype::U32), (".weights", rows, Dtype::Real)];
     let y = g.node(Op::GatherBatch(dims), "batch", &[images, labels], &outputs)?;

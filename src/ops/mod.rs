@@ -1,11 +1,13 @@
 //! One file per op family: `infer` (the functions that model code calls: they check shapes and add nodes), `forward` and
 //! `backward` (the rules that emit calls). The two tables below are the whole list.
 
+pub mod adversarial;
 pub mod augment;
 pub mod batch;
 pub mod bias;
 pub mod conv2d;
 pub mod conv2d_pool;
+pub mod dropout;
 pub mod elementwise;
 pub mod gaussian;
 pub mod linear;
@@ -47,6 +49,8 @@ pub fn forward(e: &mut Emit, node: &Node) {
         Op::SoftmaxXent(d) => softmax::xent_forward(e, node, d),
         Op::Normal(d) => noise::normal_forward(e, node, d),
         Op::Uniform(d) => noise::uniform_forward(e, node, d),
+        Op::Dropout(d) => dropout::forward(e, node, d),
+        Op::FastGradientSign(step) => adversarial::forward(e, node, *step),
         Op::NearestNeighbourKl(parts) => pairwise::forward(e, node, parts),
         Op::PerWeightKl(d) => per_weight_kl::forward(e, node, d),
         Op::GaussianSamples(group) => gaussian::samples_forward(e, node, group),
@@ -89,9 +93,11 @@ pub fn backward(e: &mut Emit, node: &Node) -> Result<()> {
         Op::SoftmaxXent(d) => softmax::xent_backward(e, node, d),
         Op::NearestNeighbourKl(parts) => pairwise::backward(e, node, parts),
         Op::PerWeightKl(d) => per_weight_kl::backward(e, node, d),
+        Op::Dropout(d) => dropout::backward(e, node, d),
         Op::GaussianSamples(group) => gaussian::samples_backward(e, node, group),
         Op::GaussianKl { prior_scale } => gaussian::kl_backward(e, node, *prior_scale),
         Op::Normal(_)
+        | Op::FastGradientSign(_)
         | Op::Uniform(_)
         | Op::GatherBatch(_)
         | Op::Augment(_)

@@ -3,7 +3,7 @@
 use super::{Plan, fuse, group, live, memory, scalars, verify};
 use crate::Result;
 use crate::call::{Kind, Optimizer, Region, Write};
-use crate::graph::{Emit, Graph, Source, TensorId};
+use crate::graph::{Emit, Graph, Node, Op, Source, TensorId};
 use crate::ops;
 
 /// What a plan is to compute.
@@ -45,13 +45,18 @@ impl Plan {
         let fused_optimizer = request.optimizer.filter(|_| request.clip.is_none() && !request.no_fusion);
         let grouping = !request.no_fusion && !request.no_grouping;
         let mut e = Emit::new(&mut graph, fused_optimizer, grouping);
-        for node in &nodes {
+        e.require(&wanted(e.graph, request));
+        let mut reversed = vec![false; nodes.len()];
+        for (index, node) in nodes.iter().enumerate() {
+            if let Op::FastGradientSign(_) = node.op {
+                reverse_between(&mut e, &nodes[..index], node, &mut reversed)?;
+            }
             e.begin(&node.name);
             ops::forward(&mut e, node);
         }
         let kept = e.values(request.keep);
         kept.iter().for_each(|&region| e.keep(region));
-        let gradients = reverse(&mut e, &nodes, request)?;
+        let gradients = reverse(&mut e, &nodes, request, &reversed)?;
         if let Some(optimizer) = request.optimizer {
             update(&mut e, optimizer, request.clip)?;
         }
@@ -69,33 +74,74 @@ impl Plan {
     }
 }
 
-/// The reverse pass: seeds, then the rules of the nodes from last to first. Returns the gradients asked for.
-fn reverse(e: &mut Emit, nodes: &[crate::graph::Node], request: &Request) -> Result<Vec<Region>> {
+/// Tensors whose gradients a plan needs.
+fn wanted(graph: &Graph, request: &Request) -> Vec<TensorId> {
+    let moved = graph.nodes.iter().filter(|node| matches!(node.op, Op::FastGradientSign(_)));
+    let mut wanted: Vec<TensorId> = moved.map(|node| node.inputs[0]).collect();
+    if request.targets.is_empty() {
+        return wanted;
+    }
+    wanted.extend(request.gradients);
+    if request.optimizer.is_some() {
+        wanted.extend(parameters(graph));
+    }
+    wanted
+}
+
+/// The reverse pass of a fast gradient sign's loss, over the nodes between its x and the loss. Nodes that made the weights wait
+/// for the main pass, which adds to the weights' gradients.
+fn reverse_between(e: &mut Emit, nodes: &[Node], sign: &Node, reversed: &mut [bool]) -> Result<()> {
+    let root = |e: &Emit, tensor: TensorId| e.graph.blocks(tensor).0;
+    let mut depends = vec![root(e, sign.inputs[0])];
+    let mut between = Vec::new();
+    for (index, node) in nodes.iter().enumerate() {
+        if node.inputs.iter().any(|&input| depends.contains(&root(e, input))) {
+            depends.extend(&node.outputs);
+            between.push(index);
+        }
+    }
+    seed(e, sign.inputs[1], None);
+    for &index in between.iter().rev() {
+        reverse_node(e, &nodes[index])?;
+        reversed[index] = true;
+    }
+    Ok(())
+}
+
+/// Where a reverse pass starts: the gradient of `target` is the value of `seed`, or 1.
+fn seed(e: &mut Emit, target: TensorId, seed: Option<TensorId>) {
+    e.begin(&format!("d.{}", e.graph.name(target)));
+    let seed_value = seed.map(|seed| e.value(seed));
+    let (region, write) = e.gradient_target(target);
+    let elements = region.elements() as u32;
+    match seed_value {
+        Some(seed) => e.call(Kind::Scale { elements, factor: 1.0 }, &[seed], &[(region, write)]),
+        None => e.call(Kind::Fill { elements, value: 1.0 }, &[], &[(region, write)]),
+    }
+}
+
+/// A node's gradient rule, where its gradient is wanted and known.
+fn reverse_node(e: &mut Emit, node: &Node) -> Result<()> {
+    let needed = node.inputs.iter().any(|&input| e.wants(input));
+    let reached = node.outputs.iter().any(|&output| e.has_gradient(output));
+    if needed && reached {
+        e.begin(&format!("d.{}", node.name));
+        ops::backward(e, node)?;
+    }
+    Ok(())
+}
+
+/// The reverse pass: seeds, then the rules of the nodes from last to first, but for those `reversed` already. Returns the gradients
+/// asked for.
+fn reverse(e: &mut Emit, nodes: &[Node], request: &Request, reversed: &[bool]) -> Result<Vec<Region>> {
     if request.targets.is_empty() {
         return Ok(Vec::new());
     }
-    let mut wanted = request.gradients.to_vec();
-    if request.optimizer.is_some() {
-        wanted.extend(parameters(e.graph));
+    for &(target, gradient) in request.targets {
+        seed(e, target, gradient);
     }
-    e.require(&wanted);
-    for (target, seed) in request.targets {
-        e.begin(&format!("d.{}", e.graph.name(*target)));
-        let seed_value = seed.map(|seed| e.value(seed));
-        let (region, write) = e.gradient_target(*target);
-        let elements = region.elements() as u32;
-        match seed_value {
-            Some(seed) => e.call(Kind::Scale { elements, factor: 1.0 }, &[seed], &[(region, write)]),
-            None => e.call(Kind::Fill { elements, value: 1.0 }, &[], &[(region, write)]),
-        }
-    }
-    for node in nodes.iter().rev() {
-        let needed = node.inputs.iter().any(|&input| e.wants(input));
-        let reached = node.outputs.iter().any(|&output| e.has_gradient(output));
-        if needed && reached {
-            e.begin(&format!("d.{}", node.name));
-            ops::backward(e, node)?;
-        }
+    for (node, _) in nodes.iter().zip(reversed).rev().filter(|(_, done)| !**done) {
+        reverse_node(e, node)?;
     }
     let mut gradients = Vec::with_capacity(request.gradients.len());
     for &tensor in request.gradients {

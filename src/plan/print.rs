@@ -51,7 +51,7 @@ impl Plan {
             region.elements() * self.workspace.element_bytes(dtype)
         };
         let reads: usize = match call.kind {
-            Kind::GatherBatch(d) => (d.batch * (d.pixels + 1)) as usize,
+            Kind::GatherBatch(d) => (d.members * d.batch * (d.pixels + 1)) as usize,
             _ => call.reads.iter().map(size).sum(),
         };
         let writes: usize =
@@ -160,7 +160,8 @@ impl Kind {
             Self::GaussianSamples(group) | Self::GaussianSamplesGrad(group) => {
                 format!("S{} D{} in {} parts", group.samples, group.elements, group.parts)
             }
-            Self::GatherBatch(d) => format!("N{} of {} x {} pixels", d.batch, d.images, d.pixels),
+            Self::GatherBatch(d) => format!("S{} N{} of {} x {} pixels", d.members, d.batch, d.images, d.pixels),
+            Self::Dropout(d) => format!("{} keep {}", d.elements, d.keep),
             Self::Augment(d) => format!("N{} of {} x {} x {} to {}", d.batch, d.channels, d.height, d.width, d.side),
             Self::AdvanceStep(_) => String::new(),
             Self::AccumulateMetrics { rows } => format!("N{rows}"),

@@ -3,7 +3,7 @@
 use super::options::{Anneal, DecayKind, MethodKind, ModelKind, OptimizerKind, Options, Preset};
 use crate::call::{Moments, Optimizer, Schedule};
 use crate::data::ImageSet;
-use crate::method::{Bbb, Bbh, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
+use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
 use crate::model::{LeNet, Mlp, Model};
 use crate::ops::augment::Crop;
 use crate::ops::pairwise::MAX_SAMPLES;
@@ -26,6 +26,12 @@ pub struct Config {
     pub prior_scale: f32,
     #[serde(default = "default_sigma")]
     pub initial_sigma: f32,
+    #[serde(default = "default_keep")]
+    pub keep: f32,
+    #[serde(default = "default_members")]
+    pub members: usize,
+    #[serde(default)]
+    pub adversarial: f32,
     pub anneal: Anneal,
     pub mc: bool,
     pub samples: usize,
@@ -90,6 +96,9 @@ impl Config {
             kl,
             prior_scale: options.prior_scale.unwrap_or(1.0),
             initial_sigma: options.initial_sigma.unwrap_or_else(default_sigma),
+            keep: options.keep.unwrap_or_else(default_keep),
+            members: options.members.unwrap_or(if is_cifar(&data) { 5 } else { default_members() }),
+            adversarial: options.adversarial.unwrap_or(if method == MethodKind::Ensemble { 0.01 } else { 0.0 }),
             anneal: options.anneal.unwrap_or(match paper {
                 true if bbb => Anneal(0.0, 0.0),
                 true => Anneal(5.0, 15.0),
@@ -108,7 +117,7 @@ impl Config {
             warmup: options.warmup.unwrap_or(if paper { 0 } else { 100 }),
             decay: options.decay.unwrap_or(if paper { DecayKind::Constant } else { DecayKind::Cosine }),
             clip: options.clip,
-            augment: options.augment.unwrap_or(matches!(data.as_str(), "cifar10" | "cifar5")),
+            augment: options.augment.unwrap_or(is_cifar(&data)),
             batch: options.batch.unwrap_or(100),
             epochs,
             seed: options.seed.unwrap_or(0),
@@ -131,18 +140,28 @@ impl Config {
         at_least_one("epochs", self.epochs)?;
         at_least_one("noise-dim", self.noise_dim)?;
         at_least_one("eval-samples", self.eval_samples)?;
+        at_least_one("members", self.members)?;
         self.hidden_units.iter().try_for_each(|&units| at_least_one("hidden-units", units))?;
         self.mlp_units.iter().try_for_each(|&units| at_least_one("mlp-units", units))?;
         positive("lr", self.lr)?;
         positive("prior-scale", self.prior_scale)?;
         positive("initial-sigma", self.initial_sigma)?;
+        if !(self.keep > 0.0 && self.keep <= 1.0) {
+            return Err(Error::input(format!("keep: expected above 0 and up to 1, found {}", self.keep)));
+        }
+        if !(self.adversarial >= 0.0 && self.adversarial.is_finite()) {
+            return Err(Error::input(format!(
+                "adversarial: expected a step of at least 0, found {}",
+                self.adversarial
+            )));
+        }
         if self.kl == KlKind::ClosedForm && self.method == MethodKind::Bbh {
             return Err(Error::input(
                 "kl: closed-form is for --method bbb, whose weights are Gaussian; choose full or per-weight",
             ));
         }
         self.clip.map_or(Ok(()), |bound| positive("clip", bound))?;
-        let needs_neighbours = self.method != MethodKind::Map && is_estimate(self.kl);
+        let needs_neighbours = matches!(self.method, MethodKind::Bbh | MethodKind::Bbb) && is_estimate(self.kl);
         let least = if needs_neighbours { 2 } else { 1 };
         if !(least..=MAX_SAMPLES).contains(&self.samples) {
             let why = if needs_neighbours { " (the KL estimate compares samples; or choose --kl none)" } else { "" };
@@ -174,20 +193,24 @@ impl Config {
 
     /// `synthetic-bbh-shared`: the data set called `data`, method and, for generated weights, generator.
     pub fn label(&self, data: &str) -> String {
-        let generator = match (self.method, self.generator) {
-            (MethodKind::Map, _) => return format!("{data}-map"),
-            (MethodKind::Bbb, _) => return format!("{data}-bbb"),
-            (_, GeneratorKind::LayerWise) => "layer-wise",
-            (_, GeneratorKind::Sliced) => "sliced",
-            (_, GeneratorKind::Shared) => "shared",
+        let method = match (self.method, self.generator) {
+            (MethodKind::Bbh, GeneratorKind::LayerWise) => "bbh-layer-wise",
+            (MethodKind::Bbh, GeneratorKind::Sliced) => "bbh-sliced",
+            (MethodKind::Bbh, GeneratorKind::Shared) => "bbh-shared",
+            (MethodKind::Map, _) => "map",
+            (MethodKind::Bbb, _) => "bbb",
+            (MethodKind::Dropout, _) => "dropout",
+            (MethodKind::Ensemble, _) => "ensemble",
         };
-        format!("{data}-bbh-{generator}")
+        format!("{data}-{method}")
     }
 
     /// The method with its settings.
     pub fn method(&self) -> Box<dyn Method> {
         match self.method {
             MethodKind::Map => Box::new(Map { prior_scale: self.prior_scale }),
+            MethodKind::Dropout => Box::new(Dropout { keep: self.keep, prior_scale: self.prior_scale }),
+            MethodKind::Ensemble => Box::new(Ensemble { members: self.members, prior_scale: self.prior_scale }),
             MethodKind::Bbb => {
                 Box::new(Bbb { kl: self.kl, prior_scale: self.prior_scale, initial_sigma: self.initial_sigma })
             }
@@ -202,6 +225,11 @@ impl Config {
                 init: self.init,
             }),
         }
+    }
+
+    /// Step of the adversarial images, when there are any.
+    pub fn adversarial_step(&self) -> Option<f32> {
+        (self.adversarial > 0.0).then_some(self.adversarial)
     }
 
     /// How images are cut, when they are, as arXiv 1711.01297 cuts CIFAR-10: zero-padded from 32 to 36, crops of 24.
@@ -271,6 +299,18 @@ fn default_rate(paper: bool, method: MethodKind, generator: GeneratorKind) -> f3
 /// Log variance -9, as in the authors' code.
 fn default_sigma() -> f32 {
     0.011_109
+}
+
+fn default_keep() -> f32 {
+    0.5
+}
+
+fn default_members() -> usize {
+    10
+}
+
+fn is_cifar(data: &str) -> bool {
+    matches!(data, "cifar10" | "cifar5")
 }
 
 /// True for a KL that compares samples with each other.

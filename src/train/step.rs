@@ -4,10 +4,9 @@ use crate::Result;
 use crate::call::{Dtype, Optimizer, Schedule, scalar};
 use crate::graph::{Graph, Shape, Store, TensorId};
 use crate::method::Method;
-use crate::model::Model;
+use crate::model::{Likelihood, Model};
 use crate::ops::batch::{DeviceSet, Order, StepFigures, advance_step, gather_batch, metrics};
-use crate::ops::elementwise::{add, scale_by_step_scalar};
-use crate::ops::softmax::softmax_xent;
+use crate::ops::elementwise::{add, scale, scale_by_step_scalar};
 use crate::plan::{Plan, Request};
 
 /// What the training plans of a run have in common.
@@ -22,6 +21,8 @@ pub struct Step<'a> {
     pub clip: Option<f32>,
     /// All samples in the likelihood (the mean of their predictions), not the first alone.
     pub mc: bool,
+    /// Step of the adversarial images that half of the likelihood is of.
+    pub adversarial: Option<f32>,
 }
 
 impl Step<'_> {
@@ -43,19 +44,26 @@ impl Step<'_> {
         Plan::build(g, &request, size_of::<f32>())
     }
 
-    /// Gathers a batch and builds cross-entropy + anneal KL / N, with its metrics.
+    /// Gathers batches and builds the sum over the members of cross-entropy + anneal KL / N, with the metrics of their mean.
     fn loss(&self, g: &mut Graph, samples: usize, with_kl: bool) -> Result<TensorId> {
-        let [x, labels, row_weights] = gather_batch(g, &self.set, self.batch, Order::Shuffled)?;
+        let members = self.method.networks().members();
+        let [x, labels, row_weights] = gather_batch(g, &self.set, (members, self.batch), Order::Shuffled)?;
         let specs = self.model.weights();
-        let weights = self.method.weights(g, &specs, samples)?;
-        let likelihood = if self.mc { weights.clone() } else { first_of_each(g, &weights)? };
-        let logits = self.model.logits(g, x, &likelihood)?;
-        let (cross_entropy, correct) = softmax_xent(g, "cross_entropy", logits, labels, row_weights)?;
-        let kl = if with_kl { self.method.kl(g, &specs, &weights)? } else { None };
-        let (loss, kl, scaled_kl) = match kl {
+        let weights = self.method.network(g, &specs, samples)?;
+        let read = if self.mc { samples } else { members };
+        let likelihood = Likelihood {
+            model: self.model,
+            weights: weights.first_samples(g, read)?,
+            labels,
+            row_weights,
+            adversarial: self.adversarial,
+        };
+        let (cross_entropy, correct) = likelihood.cross_entropy(g, x)?;
+        let kl = if with_kl { self.method.kl(g, &specs, &weights.tensors)? } else { None };
+        let (sum, kl, scaled_kl) = match kl {
             Some(kl) => {
                 let scaled = scale_by_step_scalar(g, "scaled_kl", kl, scalar::ANNEAL, 1.0 / self.set.images as f32)?;
-                (add(g, "loss", cross_entropy, scaled, 1.0)?, kl, scaled)
+                (add(g, "loss.sum", cross_entropy, scaled, 1.0)?, kl, scaled)
             }
             None => {
                 let zero = g.store.buffer("zero", Dtype::Real, 1)?;
@@ -63,11 +71,19 @@ impl Step<'_> {
                 (cross_entropy, zero, zero)
             }
         };
-        metrics(g, &StepFigures { loss, cross_entropy, kl, scaled_kl, correct, row_weights });
-        Ok(loss)
+        let mut mean = |name: &str, tensor: TensorId| match members {
+            1 => Ok(tensor),
+            _ => scale(g, name, tensor, 1.0 / members as f32),
+        };
+        let figures = StepFigures {
+            loss: mean("loss", sum)?,
+            cross_entropy: mean("cross_entropy.mean", cross_entropy)?,
+            kl: mean("kl.mean", kl)?,
+            scaled_kl: mean("scaled_kl.mean", scaled_kl)?,
+            correct,
+            row_weights,
+        };
+        metrics(g, &figures);
+        Ok(sum)
     }
-}
-
-fn first_of_each(g: &mut Graph, weights: &[TensorId]) -> Result<Vec<TensorId>> {
-    weights.iter().map(|&w| g.first_samples(w, 1)).collect()
 }

@@ -162,17 +162,25 @@ fn bias_dims_are_the_same_bytes() {
 }
 
 #[test]
+fn dropout_dims_are_the_same_bytes() {
+    assert_eq!(size_of::<DropoutDims>(), 12);
+    let dims = DropoutDims { elements: word(0), stream: word(1), keep: real(2) };
+    assert_eq!(echo("echo_dropout_dims", dims, 3), expected(&[false, false, true]));
+}
+
+#[test]
 fn gather_dims_are_the_same_bytes() {
-    assert_eq!(size_of::<GatherDims>(), 24);
+    assert_eq!(size_of::<GatherDims>(), 28);
     let dims = GatherDims {
         images: word(0),
-        batch: word(1),
-        pixels: word(2),
-        steps_per_epoch: word(3),
-        shuffle: word(4),
-        stream: word(5),
+        members: word(1),
+        batch: word(2),
+        pixels: word(3),
+        steps_per_epoch: word(4),
+        shuffle: word(5),
+        stream: word(6),
     };
-    assert_eq!(echo("echo_gather_dims", dims, 6), expected(&[false, false, false, false, false, false]));
+    assert_eq!(echo("echo_gather_dims", dims, 7), expected(&[false; 7]));
 }
 
 #[test]

@@ -116,14 +116,22 @@ extern "C" __global__ void echo_bias_dims(BiasDims d, u32* out) {
     out[3] = word(d.inner);
 }
 
-static_assert(sizeof(GatherDims) == 24, "as in src/call");
+static_assert(sizeof(DropoutDims) == 12, "as in src/call");
+extern "C" __global__ void echo_dropout_dims(DropoutDims d, u32* out) {
+    out[0] = word(d.elements);
+    out[1] = word(d.stream);
+    out[2] = word(d.keep);
+}
+
+static_assert(sizeof(GatherDims) == 28, "as in src/call");
 extern "C" __global__ void echo_gather_dims(GatherDims d, u32* out) {
     out[0] = word(d.images);
-    out[1] = word(d.batch);
-    out[2] = word(d.pixels);
-    out[3] = word(d.steps_per_epoch);
-    out[4] = word(d.shuffle);
-    out[5] = word(d.stream);
+    out[1] = word(d.members);
+    out[2] = word(d.batch);
+    out[3] = word(d.pixels);
+    out[4] = word(d.steps_per_epoch);
+    out[5] = word(d.shuffle);
+    out[6] = word(d.stream);
 }
 
 static_assert(sizeof(AugmentDims) == 40, "as in src/call");

@@ -30,7 +30,7 @@ struct Set<'a> {
     labels: &'a [u8],
 }
 
-/// Which image of the set each row of one batch is.
+/// Which image of the set each row of a member's batch is.
 struct Order {
     /// Key of the epoch's permutation, when shuffled.
     key: Option<[u32; 2]>,
@@ -39,7 +39,7 @@ struct Order {
 }
 
 impl Order {
-    fn new(dims: &GatherDims, words: &[u32]) -> Self {
+    fn new(dims: &GatherDims, words: &[u32], member: u32) -> Self {
         let batch_start = |batch: u32| u64::from(batch) * u64::from(dims.batch);
         if dims.shuffle == 0 {
             return Self { key: None, images: dims.images, first: batch_start(words[word::BATCH]) };
@@ -47,7 +47,7 @@ impl Order {
         let steps_done = words[word::STEP].saturating_sub(1);
         let (epoch, batch) = (steps_done / dims.steps_per_epoch, steps_done % dims.steps_per_epoch);
         let seed = [words[word::SEED_LOW], words[word::SEED_HIGH]];
-        let [low, high, ..] = philox4x32_10([epoch, dims.stream, 0, PERMUTATION], seed);
+        let [low, high, ..] = philox4x32_10([epoch, dims.stream, member, PERMUTATION], seed);
         Self { key: Some([low, high]), images: dims.images, first: batch_start(batch) }
     }
 
@@ -58,7 +58,7 @@ impl Order {
     }
 }
 
-/// x [N, pixels] = byte / 255, labels [N], weights [N]; all 0 for rows past the end of the set.
+/// x [members, N, pixels] = byte / 255, labels, weights [members, N]; all 0 for rows past the end of the set.
 fn gather_rows<T: Real>(
     dims: &GatherDims,
     set: &Set,
@@ -67,21 +67,24 @@ fn gather_rows<T: Real>(
     labels: &mut [u32],
     weights: &mut [T],
 ) {
-    let order = Order::new(dims, words);
-    for (row, (label, weight)) in labels.iter_mut().zip(weights).enumerate() {
-        let image = order.image(row);
-        *label = image.map_or(0, |i| set.labels[i].into());
-        *weight = if image.is_some() { T::ONE } else { T::ZERO };
-    }
-    let pixels = dims.pixels as usize;
-    let fill = |(row, x): (usize, &mut [T])| match order.image(row) {
-        Some(i) => to_unit_interval(&set.images[i * pixels..(i + 1) * pixels], x),
-        None => x.fill(T::ZERO),
-    };
-    if x.len() < PARALLEL_PIXELS {
-        x.chunks_mut(pixels).enumerate().for_each(fill);
-    } else {
-        x.par_chunks_mut(pixels).with_min_len(8).enumerate().for_each(fill);
+    let (batch, pixels) = (dims.batch as usize, dims.pixels as usize);
+    let members = labels.chunks_mut(batch).zip(weights.chunks_mut(batch)).zip(x.chunks_mut(batch * pixels));
+    for (member, ((labels, weights), x)) in members.enumerate() {
+        let order = Order::new(dims, words, member as u32);
+        for (row, (label, weight)) in labels.iter_mut().zip(weights).enumerate() {
+            let image = order.image(row);
+            *label = image.map_or(0, |i| set.labels[i].into());
+            *weight = if image.is_some() { T::ONE } else { T::ZERO };
+        }
+        let fill = |(row, x): (usize, &mut [T])| match order.image(row) {
+            Some(i) => to_unit_interval(&set.images[i * pixels..(i + 1) * pixels], x),
+            None => x.fill(T::ZERO),
+        };
+        if x.len() < PARALLEL_PIXELS {
+            x.chunks_mut(pixels).enumerate().for_each(fill);
+        } else {
+            x.par_chunks_mut(pixels).with_min_len(8).enumerate().for_each(fill);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod conv2d;
 mod conv2d_pool;
 mod conv_parallel;
 mod device;
+mod dropout;
 mod elementwise;
 mod exponential;
 mod gaussian;
@@ -114,6 +115,7 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::OptimizerStep { optimizer, .. } => optim::step(io, *optimizer),
         Kind::ClipByValue { bound, .. } => optim::clip_by_value(io, *bound),
         Kind::GatherBatch(d) => batch::gather(io, d),
+        Kind::Dropout(d) => dropout::dropout(io, d),
         Kind::Augment(d) => augment::augment(io, d),
         Kind::AdvanceStep(schedule) => batch::advance_step(io, schedule),
         Kind::AccumulateMetrics { .. } => batch::accumulate_metrics(io),

@@ -4,11 +4,11 @@ use super::launch::Arguments;
 use super::lowering::Lowering;
 use crate::call::{GatherDims, Schedule};
 
-/// One block per row of the batch.
+/// One block per row of all batches.
 pub fn gather(l: &mut Lowering, d: &GatherDims) {
     let arguments = Arguments::new().with(*d).with(l.read(0)).with(l.read(1)).with(l.read(2));
     let arguments = arguments.with(l.write(0)).with(l.write(1)).with(l.write(2));
-    l.launch("gather_batch", [d.batch, 1, 1], 128, arguments);
+    l.launch("gather_batch", [d.members * d.batch, 1, 1], 128, arguments);
 }
 
 pub fn advance_step(l: &mut Lowering, schedule: &Schedule) {

@@ -11,6 +11,7 @@ mod conv2d_tensor;
 mod conv2d_tensor_weight;
 mod device;
 pub mod driver;
+mod dropout;
 mod elementwise;
 pub mod embedded;
 mod gaussian;
@@ -102,6 +103,7 @@ pub fn lower(l: &mut Lowering) {
         Kind::OptimizerStep { elements, optimizer } => optim::step(l, *elements, *optimizer),
         Kind::ClipByValue { elements, bound } => optim::clip_by_value(l, *elements, *bound),
         Kind::GatherBatch(d) => batch::gather(l, d),
+        Kind::Dropout(d) => dropout::dropout(l, d),
         Kind::Augment(d) => augment::augment(l, d),
         Kind::AdvanceStep(schedule) => batch::advance_step(l, schedule),
         Kind::AccumulateMetrics { rows } => batch::accumulate_metrics(l, *rows),

@@ -243,7 +243,7 @@ pub fn gather_batch_of(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
         width: sizes.of('W'),
         crop: None,
     };
-    let [x, ..] = gather_batch(g, &set, sizes.of('N'), Order::Shuffled)?;
+    let [x, ..] = gather_batch(g, &set, (1, sizes.of('N')), Order::Shuffled)?;
     Ok(Built { output: x, arguments: Vec::new() })
 }
 

@@ -5,6 +5,7 @@ const BATCH: usize = 5;
 
 fn dims(pixels: usize, shuffle: u32) -> GatherDims {
     GatherDims {
+        members: 1,
         images: IMAGES as u32,
         batch: BATCH as u32,
         pixels: pixels as u32,

@@ -1,0 +1,62 @@
+//! Elements kept at random.
+
+use super::{Io, Real};
+use crate::call::DropoutDims;
+use crate::random::{Stream, uniform_f32};
+use rayon::prelude::*;
+
+/// Elements of one parallel chunk; a multiple of the four lanes of a counter.
+const CHUNK: usize = 1 << 13;
+
+/// y = x / keep where the element's uniform number is below keep, else 0.
+pub fn dropout<T: Real>(io: &Io<T>, d: &DropoutDims) {
+    let stream = Stream::of_words(io.read_as(1), d.stream);
+    let (x, y, add) = (io.read(0), io.write(0), io.adds(0));
+    let run = |(chunk, (y, x)): (usize, (&mut [T], &[T]))| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || masked(d.keep, &stream, (chunk * CHUNK / 4) as u32, (x, y), add),
+        );
+    };
+    if y.len() <= CHUNK {
+        y.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).enumerate().for_each(run);
+    } else {
+        y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).enumerate().for_each(run);
+    }
+}
+
+/// A chunk whose first element is lane 0 of counter `first`.
+#[inline(always)]
+fn masked<T: Real>(keep: f32, stream: &Stream, first: u32, (x, y): (&[T], &mut [T]), add: bool) {
+    let factor = T::ONE / T::of(keep.into());
+    for (block, (y, x)) in y.chunks_mut(4).zip(x.chunks(4)).enumerate() {
+        let bits = stream.bits(first + block as u32);
+        for ((y, &x), bits) in y.iter_mut().zip(x).zip(bits) {
+            let value = if uniform_f32(bits) < keep { factor * x } else { T::ZERO };
+            *y = if add { *y + value } else { value };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_keep_their_share_and_do_not_depend_on_where_they_start() {
+        let n = 3 * CHUNK + 17;
+        let (x, stream) = (vec![2f32; n], Stream { key: [1, 2], stream: 3, step: 4 });
+        let mut y = vec![1f32; n];
+        masked(0.25, &stream, 0, (&x, &mut y), false);
+        let kept = y.iter().filter(|&&y| y == 8.0).count();
+        assert_eq!(kept + y.iter().filter(|&&y| y == 0.0).count(), n);
+        let expected = 0.25 * n as f64;
+        assert!((kept as f64 - expected).abs() < 5.0 * (0.75 * expected).sqrt(), "{kept} of {n}");
+        let mut later = vec![0f32; n - 4 * 100];
+        masked(0.25, &stream, 100, (&x[400..], &mut later), false);
+        assert_eq!(later, y[400..]);
+        let mut added = vec![1f32; n];
+        masked(0.25, &stream, 0, (&x, &mut added), true);
+        assert!(added.iter().zip(&y).all(|(added, y)| *added == y + 1.0));
+    }
+}
