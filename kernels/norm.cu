@@ -1,5 +1,5 @@
-// Normalisation of planes (s, n, c) of `inner` elements, and its gradient. A plane belongs to `lanes` neighbouring lanes of a warp, a power
-// of two; statistics of a batch are those of its planes, joined by one warp for each (s, c) in a fixed order.
+// Normalisation of planes (s, n, c) of `inner` elements, and its gradient. A plane belongs to `lanes` neighbouring lanes of a
+// warp, a power of two; statistics of a batch are those of its planes, joined by one warp for each (s, c) in a fixed order.
 #include "dims.cuh"
 
 enum { NORM_THREADS = 256 };

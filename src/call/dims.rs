@@ -84,7 +84,7 @@ impl Conv2dDims {
     }
 }
 
-// ---- pool2d: windows of K x K, `stride` apart, no padding, over [images, H, W] with images = S*N*C ----------------
+// ---- pool2d: windows of K x K, `stride` apart (those of a mean may end at the lower and right border), over [images, H, W] with images = S*N*C ----------------
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]

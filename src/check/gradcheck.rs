@@ -12,7 +12,8 @@ use super::prepared::Prepared;
 use super::report::Row;
 use super::{models, ops, ops_images, rank_update};
 use super::{
-    shapes, shapes_conv2d, shapes_gaussian, shapes_group, shapes_linear, shapes_norm, shapes_pairwise, shapes_pool2d, shapes_scalars,
+    shapes, shapes_conv2d, shapes_gaussian, shapes_group, shapes_linear, shapes_norm, shapes_pairwise, shapes_pool2d,
+    shapes_scalars,
 };
 use crate::{Error, Result};
 use rayon::prelude::*;

@@ -1,8 +1,8 @@
 //! The list of ops, as plain data: what a node of the graph computes. Rules (shapes, calls, gradients) stand in `ops`.
 
 use crate::call::{
-    AugmentDims, BiasDims, Conv2dDims, DropoutDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, NormDims, OneHotDims,
-    PairwiseDims, Pool2dDims, SampleDims, Schedule, ShortcutDims, SoftmaxDims, Unary,
+    AugmentDims, BiasDims, Conv2dDims, DropoutDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, NormDims,
+    OneHotDims, PairwiseDims, Pool2dDims, SampleDims, Schedule, ShortcutDims, SoftmaxDims, Unary,
 };
 
 /// One op with its dims. Inputs and outputs are listed by each op's file in `ops`.

@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 const EPSILON: f32 = 1e-3;
 
 /// What shares a mean and a variance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum NormKind {
     /// Each channel of each image: what is computed from an image does not depend on its batch.
+    #[default]
     Instance,
-    /// Each channel, over all images of the batch.
+    /// Each channel, over all images of the batch, those that fill up the last one of a pass included.
     Batch,
 }
 

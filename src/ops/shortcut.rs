@@ -1,5 +1,5 @@
 //! shortcut: y = h + x, where x may have fewer channels: it is added to the middle ones, as if zero channels stood before and
-//! after it (He et al. 2016, "Identity mappings in deep residual networks", with option A of their first article for growing widths).
+//! after it (He et al. 2016, "Deep residual learning for image recognition", option A).
 
 use super::{axes, mismatch};
 use crate::Result;

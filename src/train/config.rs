@@ -4,8 +4,9 @@ use super::options::{Anneal, DecayKind, MethodKind, ModelKind, OptimizerKind, Op
 use crate::call::{Moments, Optimizer, Schedule};
 use crate::data::ImageSet;
 use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
-use crate::model::{LeNet, Mlp, Model};
+use crate::model::{LeNet, Mlp, Model, ResNet};
 use crate::ops::augment::Crop;
+use crate::ops::norm::NormKind;
 use crate::ops::pairwise::MAX_SAMPLES;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,12 @@ pub struct Config {
     pub method: MethodKind,
     pub model: ModelKind,
     pub mlp_units: Vec<usize>,
+    #[serde(default = "default_depth")]
+    pub depth: usize,
+    #[serde(default = "default_width")]
+    pub width: usize,
+    #[serde(default)]
+    pub norm: NormKind,
     pub generator: GeneratorKind,
     pub noise_dim: usize,
     pub noise: NoiseKind,
@@ -66,6 +73,7 @@ impl Config {
     /// One sentence for the first value that no run can have.
     pub fn resolve(options: Options) -> Result<Self> {
         let method = options.method.unwrap_or(MethodKind::Bbh);
+        let model = options.model.unwrap_or(ModelKind::Lenet);
         let paper = options.preset == Some(Preset::Paper);
         let data = options.data.unwrap_or_else(|| "synthetic".into());
         let synthetic = data == "synthetic";
@@ -87,15 +95,21 @@ impl Config {
         let config = Self {
             ood: options.ood.unwrap_or_else(|| default_ood(&data).into()),
             method,
-            model: options.model.unwrap_or(ModelKind::Lenet),
+            model,
             mlp_units: options.mlp_units.unwrap_or_else(|| vec![400, 400]),
+            depth: options.depth.unwrap_or_else(default_depth),
+            width: options.width.unwrap_or_else(default_width),
+            norm: options.norm.unwrap_or_default(),
             generator,
             noise_dim: options.noise_dim.unwrap_or(8),
             noise: options.noise.unwrap_or(NoiseKind::Aligned),
             zero_mean: options.zero_mean.unwrap_or(false),
             kl,
             prior_scale: options.prior_scale.unwrap_or(1.0),
-            initial_sigma: options.initial_sigma.unwrap_or_else(default_sigma),
+            initial_sigma: options.initial_sigma.unwrap_or_else(|| match model {
+                ModelKind::Resnet => RESNET_SIGMA,
+                _ => default_sigma(),
+            }),
             keep: options.keep.unwrap_or_else(default_keep),
             members: options.members.unwrap_or(if is_cifar(&data) { 5 } else { default_members() }),
             adversarial: options.adversarial.unwrap_or(if method == MethodKind::Ensemble { 0.01 } else { 0.0 }),
@@ -138,6 +152,8 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         at_least_one("batch", self.batch)?;
         at_least_one("epochs", self.epochs)?;
+        at_least_one("depth", self.depth)?;
+        at_least_one("width", self.width)?;
         at_least_one("noise-dim", self.noise_dim)?;
         at_least_one("eval-samples", self.eval_samples)?;
         at_least_one("members", self.members)?;
@@ -249,6 +265,19 @@ impl Config {
                 let inputs = set.channels * height * width;
                 Box::new(Mlp { inputs, hidden: self.mlp_units.clone(), classes: set.classes })
             }
+            ModelKind::Resnet => {
+                let network = ResNet {
+                    channels: set.channels,
+                    height,
+                    width,
+                    depth: self.depth,
+                    filters: self.width,
+                    norm: self.norm,
+                    final_norm: !matches!(self.method, MethodKind::Bbh | MethodKind::Bbb),
+                    classes: set.classes,
+                };
+                Box::new(network.checked()?)
+            }
         })
     }
 
@@ -296,6 +325,9 @@ fn default_rate(paper: bool, method: MethodKind, generator: GeneratorKind) -> f3
     }
 }
 
+/// Log variance -30, as in the authors' code for the residual network.
+const RESNET_SIGMA: f32 = 3.059e-7;
+
 /// Log variance -9, as in the authors' code.
 fn default_sigma() -> f32 {
     0.011_109
@@ -303,6 +335,14 @@ fn default_sigma() -> f32 {
 
 fn default_keep() -> f32 {
     0.5
+}
+
+fn default_depth() -> usize {
+    5
+}
+
+fn default_width() -> usize {
+    16
 }
 
 fn default_members() -> usize {

@@ -161,7 +161,8 @@ fn join_moments<T: Real>(affine: &Affine<T>, planes: &[T], means: &mut [T], inve
         sum_rows(plane_means, means);
         means.iter_mut().for_each(|mean| *mean = *mean / T::of(affine.d.batch.into()));
         inverses.fill(T::ZERO);
-        for (plane_means, plane_squares) in plane_means.chunks_exact(channels).zip(plane_squares.chunks_exact(channels)) {
+        for (plane_means, plane_squares) in plane_means.chunks_exact(channels).zip(plane_squares.chunks_exact(channels))
+        {
             let planes = plane_means.iter().zip(plane_squares);
             for ((total, mean), (&plane_mean, &squares)) in inverses.iter_mut().zip(&*means).zip(planes) {
                 let apart = plane_mean - *mean;

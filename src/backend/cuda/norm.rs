@@ -1,5 +1,5 @@
-//! Normalisation and its gradient: a few lanes for each plane (s, n, c); statistics over a batch take a launch that joins those of
-//! its planes.
+//! Normalisation and its gradient: a few lanes for each plane (s, n, c); statistics over a batch take a launch that joins
+//! those of its planes.
 
 use super::launch::Arguments;
 use super::lowering::{In, Lowering};
