@@ -131,6 +131,9 @@ impl Model for ResNet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::cpu::Cpu;
+    use crate::graph::Store;
+    use crate::plan::{Plan, Request};
 
     fn paper() -> ResNet {
         let norm = NormKind::Instance;
@@ -140,6 +143,42 @@ mod tests {
     #[test]
     fn the_papers_network_has_as_many_weights_as_there() {
         assert_eq!(paper().weights().iter().map(WeightSpec::elements).sum::<usize>(), 462_693);
+    }
+
+    /// Logits of one network for images [N = 2, C = 3, H, W] of which the second is `mate` everywhere but at a corner.
+    fn logits(network: &ResNet, mate: f64) -> Vec<f64> {
+        let mut store = Store::new();
+        let mut g = Graph::new(&mut store);
+        let (pixels, specs) = (network.height * network.width, network.weights());
+        let axes = [('S', 1), ('N', 2), ('C', 3), ('H', network.height), ('W', network.width)];
+        let x = g.parameter("x", Shape::new(&axes), Init::Constant(0.0)).expect("a new name");
+        let parameter = |spec: &WeightSpec| g.parameter(&spec.name, spec.shape(1), Init::Constant(0.0));
+        let tensors = specs.iter().map(parameter).collect::<Result<_>>().expect("new names");
+        let logits = network.logits(&mut g, x, &Weights::new(tensors)).expect("fitting shapes");
+        let plan = Plan::build(g, &Request { keep: &[logits], ..Request::default() }, 8).expect("a plan");
+        let mut device = Cpu::<f64>::new(&store, &[&plan]).expect("memory");
+        for parameter in store.parameters() {
+            let values = device.persistent_mut::<f64>(parameter.region);
+            values.iter_mut().enumerate().for_each(|(i, value)| *value = ((i * 7919) % 2003) as f64 / 2003.0 - 0.45);
+            if parameter.name == "x" {
+                values[3 * pixels + 1..].fill(mate);
+            }
+        }
+        device.run(&plan);
+        device.read::<f64>(&plan, plan.kept[0]).to_vec()
+    }
+
+    #[test]
+    fn an_images_logits_depend_on_its_batch_with_batch_norms_only() {
+        let of = |norm| {
+            let network = ResNet { height: 16, width: 16, depth: 1, filters: 4, norm, ..paper() };
+            (logits(&network, 0.0), logits(&network, 1.0))
+        };
+        let (one, other) = of(NormKind::Instance);
+        assert!(one.iter().all(|logit| logit.is_finite()) && one[..5] != one[5..]);
+        assert_eq!(one[..5], other[..5]);
+        let (one, other) = of(NormKind::Batch);
+        assert_ne!(one[..5], other[..5]);
     }
 
     #[test]

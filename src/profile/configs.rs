@@ -6,7 +6,7 @@ use crate::train::options::{Anneal, MethodKind, ModelKind, Options};
 use crate::{Error, Result};
 
 /// Names that [`named`] knows.
-pub const CONFIGS: [&str; 11] = [
+pub const CONFIGS: [&str; 16] = [
     "lenet-full",
     "lenet-sliced",
     "lenet-shared",
@@ -18,10 +18,15 @@ pub const CONFIGS: [&str; 11] = [
     "mlp-shared",
     "mlp-map",
     "mlp-bbb",
+    "resnet-full",
+    "resnet-sliced",
+    "resnet-shared",
+    "resnet-map",
+    "resnet-bbb",
 ];
 
 /// The configuration of a named step: batch 100 and S = 5 unless `options` say otherwise, the KL term on, Adam. `map` is short
-/// for `lenet-map`.
+/// for `lenet-map`; `resnet` is that of CIFAR5, on crops.
 ///
 /// # Errors
 /// When the name is unknown, or an option has a value that no run can have.
@@ -29,7 +34,11 @@ pub fn named(name: &str, options: Options) -> Result<Config> {
     let unknown = || Error::input(format!("config: expected one of {}, found {name}", CONFIGS.join(", ")));
     let known = if CONFIGS.contains(&name) { name } else { return Err(unknown()) };
     let (model, weights) = known.split_once('-').unwrap_or(("lenet", known));
-    let model = if model == "mlp" { ModelKind::Mlp } else { ModelKind::Lenet };
+    let (model, data) = match model {
+        "mlp" => (ModelKind::Mlp, options.data),
+        "resnet" => (ModelKind::Resnet, Some("cifar5".into())),
+        _ => (ModelKind::Lenet, options.data),
+    };
     let (method, generator) = match weights {
         "full" => (MethodKind::Bbh, GeneratorKind::LayerWise),
         "sliced" => (MethodKind::Bbh, GeneratorKind::Sliced),
@@ -38,6 +47,7 @@ pub fn named(name: &str, options: Options) -> Result<Config> {
         _ => (MethodKind::Map, GeneratorKind::Shared),
     };
     Config::resolve(Options {
+        data,
         model: Some(model),
         method: Some(method),
         generator: Some(generator),

@@ -244,8 +244,7 @@ fn grad_slices<T: Real, const ADD: bool>(
 #[inline(always)]
 fn lane_sum<T: Real>(x: &[T], term: impl Fn(T) -> T) -> T {
     let mut lanes = [T::ZERO; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest = chunks.remainder();
+    let (chunks, rest) = x.as_chunks::<LANES>();
     for chunk in chunks {
         lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane += term(x));
     }
@@ -269,8 +268,8 @@ impl<T: Real> Line<T> {
 
     /// dz, given x - mean and dy.
     #[inline(always)]
-    fn open(&self, apart: T, dy: T) -> T {
-        if self.relu && self.at(apart) <= T::ZERO { T::ZERO } else { dy }
+    fn open<const RELU: bool>(&self, apart: T, dy: T) -> T {
+        if RELU && self.at(apart) <= T::ZERO { T::ZERO } else { dy }
     }
 }
 
@@ -290,31 +289,48 @@ fn normalise<T: Real>(x: &[T], y: &mut [T], line: Line<T>) {
 /// Sums of dz and of dz u over a plane.
 #[inline(always)]
 fn slopes<T: Real>(x: &[T], dy: &[T], line: Line<T>) -> (T, T) {
-    let mut dz_lanes = [T::ZERO; LANES];
-    let mut dzu_lanes = [T::ZERO; LANES];
-    let mut add = |x: &[T], dy: &[T]| {
-        let lanes = dz_lanes.iter_mut().zip(&mut dzu_lanes);
-        for ((dz_lane, dzu_lane), (&x, &dy)) in lanes.zip(x.iter().zip(dy)) {
-            let apart = x - line.mean;
-            let dz = line.open(apart, dy);
-            *dz_lane += dz;
-            *dzu_lane += dz * apart;
-        }
+    if line.relu { slopes_of::<T, true>(x, dy, line) } else { slopes_of::<T, false>(x, dy, line) }
+}
+
+#[inline(always)]
+fn slopes_of<T: Real, const RELU: bool>(x: &[T], dy: &[T], line: Line<T>) -> (T, T) {
+    let (mut dz_lanes, mut dzu_lanes) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+    let mut add = |lane: usize, x: T, dy: T| {
+        let apart = x - line.mean;
+        let dz = line.open::<RELU>(apart, dy);
+        dz_lanes[lane] += dz;
+        dzu_lanes[lane] += dz * apart;
     };
-    let (chunks, dy_chunks) = (x.chunks_exact(LANES), dy.chunks_exact(LANES));
-    let rest = (chunks.remainder(), dy_chunks.remainder());
-    chunks.zip(dy_chunks).for_each(|(x, dy)| add(x, dy));
-    add(rest.0, rest.1);
+    let ((chunks, rest), (dy_chunks, dy_rest)) = (x.as_chunks::<LANES>(), dy.as_chunks::<LANES>());
+    for (x, dy) in chunks.iter().zip(dy_chunks) {
+        (0..LANES).for_each(|lane| add(lane, x[lane], dy[lane]));
+    }
+    rest.iter().zip(dy_rest).enumerate().for_each(|(lane, (&x, &dy))| add(lane, x, dy));
     (super::lanes::total(&dz_lanes), super::lanes::total(&dzu_lanes) * line.inverse)
 }
 
 /// dx (+)= gamma inverse (dz - mean of dz - u * mean of dz u)
 #[inline(always)]
-fn spread<T: Real, const ADD: bool>(x: &[T], dy: &[T], dx: &mut [T], line: Line<T>, (mean_dz, mean_dzu): (T, T)) {
+fn spread<T: Real, const ADD: bool>(x: &[T], dy: &[T], dx: &mut [T], line: Line<T>, means: (T, T)) {
+    if line.relu {
+        spread_of::<T, ADD, true>(x, dy, dx, line, means);
+    } else {
+        spread_of::<T, ADD, false>(x, dy, dx, line, means);
+    }
+}
+
+#[inline(always)]
+fn spread_of<T: Real, const ADD: bool, const RELU: bool>(
+    x: &[T],
+    dy: &[T],
+    dx: &mut [T],
+    line: Line<T>,
+    (mean_dz, mean_dzu): (T, T),
+) {
     let (factor, tilt) = (line.gamma * line.inverse, line.inverse * mean_dzu);
     for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
         let apart = x - line.mean;
-        store(ADD, dx, factor * (line.open(apart, dy) - mean_dz - tilt * apart));
+        store(ADD, dx, factor * (line.open::<RELU>(apart, dy) - mean_dz - tilt * apart));
     }
 }
 
