@@ -89,6 +89,23 @@ impl Stream {
         from_element(first, out, |block, out| self.fill(block, out, |bits| bits.map(uniform)));
     }
 
+    /// `a` where the uniform number of an element is below `share`, else `b`, for the elements from lane 0 of counter `block` on. For
+    /// callers that dispatch to SIMD code themselves.
+    #[inline(always)]
+    pub fn choose<T: Copy>(&self, block: u32, share: f32, [a, b]: [T; 2], out: &mut [T]) {
+        let (mut bits, mut chosen) = ([[0u32; normal::LANES]; 4], [[a; normal::LANES]; 4]);
+        for (i, out) in out.chunks_mut(4 * normal::LANES).enumerate() {
+            let counters = out.len().div_ceil(4).next_multiple_of(8);
+            normal::random_words(self, block.wrapping_add((i * normal::LANES) as u32), counters, &mut bits);
+            for (chosen, bits) in chosen.iter_mut().zip(&bits) {
+                for (chosen, &bits) in chosen[..counters].iter_mut().zip(&bits[..counters]) {
+                    *chosen = if uniform_f32(bits) < share { a } else { b };
+                }
+            }
+            normal::interleave(&chosen, out);
+        }
+    }
+
     /// Fills `out` from counter `block` on, four elements a counter.
     fn fill<T: Copy>(&self, block: u32, out: &mut [T], quad: impl Fn([u32; 4]) -> [T; 4]) {
         for (i, out) in out.chunks_mut(4).enumerate() {

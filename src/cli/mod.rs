@@ -5,6 +5,7 @@ mod eval;
 mod gradcheck;
 mod info;
 mod parity;
+mod presets;
 mod profile;
 mod progress;
 mod sample;
@@ -42,6 +43,8 @@ enum Command {
     Gradcheck(gradcheck::Args),
     /// Compare every CUDA kernel with the CPU.
     Parity(parity::Args),
+    /// The authors' runs by name, for bbh train --preset.
+    Presets(presets::Args),
     /// Data sets: download, list.
     Data(data::Args),
     /// This program and this machine.
@@ -147,6 +150,7 @@ pub fn main() -> ExitCode {
         Command::Profile(args) => profile::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),
+        Command::Presets(args) => presets::run(&args),
         Command::Data(args) => data::run(args),
         Command::Info(args) => info::run(args),
     };

@@ -6,23 +6,29 @@ use crate::train::options::{Anneal, MethodKind, ModelKind, Options};
 use crate::{Error, Result};
 
 /// Names that [`named`] knows.
-pub const CONFIGS: [&str; 16] = [
+pub const CONFIGS: [&str; 22] = [
     "lenet-full",
     "lenet-sliced",
     "lenet-shared",
     "lenet-map",
     "lenet-bbb",
+    "lenet-dropout",
+    "lenet-ensemble",
     "map",
     "mlp-full",
     "mlp-sliced",
     "mlp-shared",
     "mlp-map",
     "mlp-bbb",
+    "mlp-dropout",
+    "mlp-ensemble",
     "resnet-full",
     "resnet-sliced",
     "resnet-shared",
     "resnet-map",
     "resnet-bbb",
+    "resnet-dropout",
+    "resnet-ensemble",
 ];
 
 /// The configuration of a named step: batch 100 and S = 5 unless `options` say otherwise, the KL term on, Adam. `map` is short
@@ -44,6 +50,8 @@ pub fn named(name: &str, options: Options) -> Result<Config> {
         "sliced" => (MethodKind::Bbh, GeneratorKind::Sliced),
         "shared" => (MethodKind::Bbh, GeneratorKind::Shared),
         "bbb" => (MethodKind::Bbb, GeneratorKind::Shared),
+        "dropout" => (MethodKind::Dropout, GeneratorKind::Shared),
+        "ensemble" => (MethodKind::Ensemble, GeneratorKind::Shared),
         _ => (MethodKind::Map, GeneratorKind::Shared),
     };
     Config::resolve(Options {

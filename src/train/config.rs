@@ -1,6 +1,7 @@
 //! A run's settings, complete: options over a preset, checked.
 
-use super::options::{Anneal, DecayKind, MethodKind, ModelKind, OptimizerKind, Options, Preset};
+use super::options::{Anneal, DecayKind, MethodKind, ModelKind, OptimizerKind, Options};
+use super::presets::Preset;
 use crate::call::{Moments, Optimizer, Schedule};
 use crate::data::ImageSet;
 use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
@@ -72,26 +73,20 @@ impl Config {
     /// # Errors
     /// One sentence for the first value that no run can have.
     pub fn resolve(options: Options) -> Result<Self> {
+        let options = match options.preset.clone() {
+            Some(name) => options.or(Preset::named(&name)?.options()?),
+            None => options,
+        };
         let method = options.method.unwrap_or(MethodKind::Bbh);
         let model = options.model.unwrap_or(ModelKind::Lenet);
-        let paper = options.preset == Some(Preset::Paper);
         let data = options.data.unwrap_or_else(|| "synthetic".into());
         let synthetic = data == "synthetic";
-        let epochs = options.epochs.unwrap_or(if paper {
-            100
-        } else if synthetic {
-            6
-        } else {
-            10
-        });
+        let epochs = options.epochs.unwrap_or(if synthetic { 6 } else { 10 });
         let bbb = method == MethodKind::Bbb;
         let kl = options.kl.unwrap_or(if bbb { KlKind::ClosedForm } else { KlKind::Full });
         let mc = options.mc.unwrap_or(false);
         let one_is_enough = bbb && !mc && !is_estimate(kl);
-        let generator = options.generator.unwrap_or(match paper {
-            true => GeneratorKind::LayerWise,
-            false => GeneratorKind::Shared,
-        });
+        let generator = options.generator.unwrap_or(GeneratorKind::Shared);
         let config = Self {
             ood: options.ood.unwrap_or_else(|| default_ood(&data).into()),
             method,
@@ -113,23 +108,16 @@ impl Config {
             keep: options.keep.unwrap_or_else(default_keep),
             members: options.members.unwrap_or(if is_cifar(&data) { 5 } else { default_members() }),
             adversarial: options.adversarial.unwrap_or(if method == MethodKind::Ensemble { 0.01 } else { 0.0 }),
-            anneal: options.anneal.unwrap_or(match paper {
-                true if bbb => Anneal(0.0, 0.0),
-                true => Anneal(5.0, 15.0),
-                false => default_anneal(epochs as f32, synthetic),
-            }),
+            anneal: options.anneal.unwrap_or_else(|| default_anneal(epochs as f32, synthetic)),
             mc,
             samples: options.samples.unwrap_or(if one_is_enough { 1 } else { 5 }),
             hidden_units: options.hidden_units.unwrap_or_else(|| vec![64, 256, 512]),
-            init: options.init.unwrap_or(if paper { InitKind::Glorot } else { InitKind::HyperfanIn }),
-            optimizer: options.optimizer.unwrap_or(match paper && method == MethodKind::Bbh {
-                true => OptimizerKind::Rmsprop,
-                false => OptimizerKind::Adam,
-            }),
+            init: options.init.unwrap_or(InitKind::HyperfanIn),
+            optimizer: options.optimizer.unwrap_or(OptimizerKind::Adam),
             moments: options.moments.unwrap_or_default(),
-            lr: options.lr.unwrap_or(default_rate(paper, method, generator)),
-            warmup: options.warmup.unwrap_or(if paper { 0 } else { 100 }),
-            decay: options.decay.unwrap_or(if paper { DecayKind::Constant } else { DecayKind::Cosine }),
+            lr: options.lr.unwrap_or(default_rate(method, generator)),
+            warmup: options.warmup.unwrap_or(100),
+            decay: options.decay.unwrap_or(DecayKind::Cosine),
             clip: options.clip,
             augment: options.augment.unwrap_or(is_cifar(&data)),
             batch: options.batch.unwrap_or(100),
@@ -315,13 +303,11 @@ fn default_anneal(epochs: f32, synthetic: bool) -> Anneal {
     Anneal(epochs * 0.5, epochs * if synthetic { 6.0 } else { 1.5 })
 }
 
-/// The best of a few learning rates tried for few epochs of MNIST, or the authors'.
-fn default_rate(paper: bool, method: MethodKind, generator: GeneratorKind) -> f32 {
-    match (paper, method, generator) {
-        (true, MethodKind::Bbh, _) => 1e-4,
-        (true, ..) => 1e-3,
-        (false, MethodKind::Bbh, GeneratorKind::Sliced | GeneratorKind::LayerWise) => 1e-3,
-        (false, _, _) => 2e-3,
+/// The best of a few learning rates tried for few epochs of MNIST.
+fn default_rate(method: MethodKind, generator: GeneratorKind) -> f32 {
+    match (method, generator) {
+        (MethodKind::Bbh, GeneratorKind::Sliced | GeneratorKind::LayerWise) => 1e-3,
+        _ => 2e-3,
     }
 }
 

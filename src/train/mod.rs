@@ -6,6 +6,7 @@ mod folder;
 mod init;
 pub mod options;
 mod planned;
+pub mod presets;
 mod record;
 pub mod session;
 pub mod step;

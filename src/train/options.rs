@@ -51,16 +51,6 @@ pub enum DecayKind {
     Constant,
 }
 
-/// Sets of defaults by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Preset {
-    /// Few epochs: fan-in start, Adam with warm-up and cosine decay.
-    Default,
-    /// The authors' settings: layer-wise generators, Glorot, RMSProp 1e-4 (others: Adam 1e-3), 100 epochs, annealing 5,15.
-    Paper,
-}
-
 /// Two numbers of epochs, written START,LENGTH.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Anneal(pub f32, pub f32);
@@ -77,7 +67,7 @@ impl std::str::FromStr for Anneal {
     }
 }
 
-/// Settings of a run that decide its result. Everything left out takes the preset's value.
+/// Settings of a run that decide its result. Everything left out takes the preset's value, or else the default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Options {
@@ -85,9 +75,9 @@ pub struct Options {
     /// IDX files or the binary batches of CIFAR-10, or their .tar.gz.
     #[arg(value_name = "DATA")]
     pub data: Option<String>,
-    /// Set of defaults.
-    #[arg(long, value_enum)]
-    pub preset: Option<Preset>,
+    /// Settings by name, such as the authors' paper/bbh-noise8; bbh presets lists them. Other flags win.
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
     /// Where the weights come from. Default: bbh.
     #[arg(long, value_enum)]
     pub method: Option<MethodKind>,
@@ -107,7 +97,7 @@ pub struct Options {
     /// depends. Default: instance.
     #[arg(long, value_enum)]
     pub norm: Option<NormKind>,
-    /// How the generators divide the weights among themselves. Default: shared (paper: layer-wise).
+    /// How the generators divide the weights among themselves. Default: shared.
     #[arg(long, value_enum)]
     pub generator: Option<GeneratorKind>,
     /// Dimension of the generators' noise. Default: 8.
@@ -139,7 +129,7 @@ pub struct Options {
     #[arg(long, value_name = "STEP")]
     pub adversarial: Option<f32>,
     /// The KL's factor is 0 up to epoch START, then rises to 1 over LENGTH epochs. Default: half and one and a half times
-    /// --epochs, for synthetic half and six times (paper: 5,15; bbb 0,0).
+    /// --epochs, for synthetic half and six times.
     #[arg(long, value_name = "START,LENGTH")]
     pub anneal: Option<Anneal>,
     /// All samples in the likelihood, not the first alone.
@@ -151,22 +141,22 @@ pub struct Options {
     /// Hidden units of the generators. Default: 64,256,512.
     #[arg(long, value_delimiter = ',', value_name = "UNITS")]
     pub hidden_units: Option<Vec<usize>>,
-    /// How the generators start. Default: hyperfan-in (paper: glorot).
+    /// How the generators start. Default: hyperfan-in.
     #[arg(long, value_enum)]
     pub init: Option<InitKind>,
-    /// Default: adam (paper, bbh: rmsprop).
+    /// Default: adam.
     #[arg(long, value_enum)]
     pub optimizer: Option<OptimizerKind>,
     /// How the optimiser's moments are stored: bf16, rounded at random, takes half the memory. Default: fp32.
     #[arg(long, value_enum)]
     pub moments: Option<Moments>,
-    /// Learning rate. Default: 2e-3, for sliced and layer-wise generators 1e-3 (paper: bbh 1e-4, else 1e-3).
+    /// Learning rate. Default: 2e-3, for sliced and layer-wise generators 1e-3.
     #[arg(long)]
     pub lr: Option<f32>,
-    /// Steps over which the learning rate rises from 0. Default: 100 (paper: 0).
+    /// Steps over which the learning rate rises from 0. Default: 100.
     #[arg(long, value_name = "STEPS")]
     pub warmup: Option<u32>,
-    /// How the learning rate falls after the warm-up. Default: cosine (paper: constant).
+    /// How the learning rate falls after the warm-up. Default: cosine.
     #[arg(long, value_enum)]
     pub decay: Option<DecayKind>,
     /// Clip each element of the gradients to [-BOUND, BOUND] (gradients are then stored).
@@ -179,7 +169,7 @@ pub struct Options {
     /// Images of a step. Default: 100.
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Passes over the training images. Default: 10, synthetic 6 (paper: 100).
+    /// Passes over the training images. Default: 10, synthetic 6.
     #[arg(long)]
     pub epochs: Option<usize>,
     /// Seed of initial values, noise and shuffles. Default: 0.
@@ -211,10 +201,18 @@ impl Options {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Error::input(format!("{}: cannot be read as a configuration: {error}", path.display())))?;
-        toml::from_str(&text).map_err(|error| {
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// The options of a TOML text, called `name` in messages.
+    ///
+    /// # Errors
+    /// When it has a key or a value that no run knows.
+    pub fn parse(text: &str, name: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error| {
             let message = error.to_string();
             let lines: Vec<&str> = message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-            Error::input(format!("{}: {}", path.display(), lines.join(" ")))
+            Error::input(format!("{name}: {}", lines.join(" ")))
         })
     }
 

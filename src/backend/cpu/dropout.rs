@@ -2,11 +2,13 @@
 
 use super::{Io, Real};
 use crate::call::DropoutDims;
-use crate::random::{Stream, uniform_f32};
+use crate::random::Stream;
 use rayon::prelude::*;
 
 /// Elements of one parallel chunk; a multiple of the four lanes of a counter.
 const CHUNK: usize = 1 << 13;
+/// Elements whose mask is drawn at once.
+const BLOCK: usize = 256;
 
 /// y = x / keep where the element's uniform number is below keep, else 0.
 pub fn dropout<T: Real>(io: &Io<T>, d: &DropoutDims) {
@@ -28,12 +30,12 @@ pub fn dropout<T: Real>(io: &Io<T>, d: &DropoutDims) {
 /// A chunk whose first element is lane 0 of counter `first`.
 #[inline(always)]
 fn masked<T: Real>(keep: f32, stream: &Stream, first: u32, (x, y): (&[T], &mut [T]), add: bool) {
-    let factor = T::ONE / T::of(keep.into());
-    for (block, (y, x)) in y.chunks_mut(4).zip(x.chunks(4)).enumerate() {
-        let bits = stream.bits(first + block as u32);
-        for ((y, &x), bits) in y.iter_mut().zip(x).zip(bits) {
-            let value = if uniform_f32(bits) < keep { factor * x } else { T::ZERO };
-            *y = if add { *y + value } else { value };
+    let factors = [T::ONE / T::of(keep.into()), T::ZERO];
+    let mut mask = [T::ZERO; BLOCK];
+    for (block, (y, x)) in y.chunks_mut(BLOCK).zip(x.chunks(BLOCK)).enumerate() {
+        stream.choose(first + (block * BLOCK / 4) as u32, keep, factors, &mut mask[..x.len()]);
+        for ((y, &x), &mask) in y.iter_mut().zip(x).zip(&mask) {
+            *y = if add { *y + mask * x } else { mask * x };
         }
     }
 }
