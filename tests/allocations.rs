@@ -89,6 +89,8 @@ fn a_step_allocates_nothing() {
         (MethodKind::Bbh, GeneratorKind::Sliced, KlKind::PerWeight),
         (MethodKind::Bbh, GeneratorKind::LayerWise, KlKind::Full),
         (MethodKind::Bbb, GeneratorKind::Shared, KlKind::ClosedForm),
+        (MethodKind::Dropout, GeneratorKind::Shared, KlKind::None),
+        (MethodKind::Ensemble, GeneratorKind::Shared, KlKind::None),
     ] {
         let count = pool.install(|| allocations(config(method, generator, kl)));
         assert_eq!(count, 0, "{method:?} {generator:?} {kl:?}");

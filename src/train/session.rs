@@ -105,8 +105,9 @@ fn close_epoch(trainer: &mut Trainer, folder: &RunFolder, observe: &mut dyn FnMu
         trainer.progress.best = Some((record.epoch, nll));
         trainer.save(&folder.best(), Content::Weights)?;
     }
-    trainer.save(&folder.checkpoint(), Content::All)?;
+    // Before the checkpoint: a run that ends between the two repeats the epoch, and its line with it (`resume`).
     folder.append_metrics(&record)?;
+    trainer.save(&folder.checkpoint(), Content::All)?;
     folder.log(&format!("epoch {} done, loss {:.4}, checkpoint written", record.epoch, record.loss))?;
     observe(Event::Epoch(&record));
     Ok(())

@@ -5,6 +5,7 @@ mod cifar;
 mod common;
 mod device;
 mod errors;
+mod methods;
 mod profile;
 mod resume;
 mod runs;

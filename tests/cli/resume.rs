@@ -94,6 +94,16 @@ fn interrupted_with_gaussian_weights() {
 
 #[cfg(unix)]
 #[test]
+fn interrupted_with_dropout() {
+    interrupted(tempfile::tempdir().unwrap().path(), &["--method", "dropout"]);
+}
+
+#[test]
+fn interrupted_with_an_ensemble() {
+    interrupted(tempfile::tempdir().unwrap().path(), &["--method", "ensemble", "--members", "2"]);
+}
+
+#[test]
 fn interrupted_with_bf16_moments() {
     let dir = tempfile::tempdir().unwrap();
     let run = interrupted(dir.path(), &["--moments", "bf16"]);

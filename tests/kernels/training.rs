@@ -78,6 +78,13 @@ fn every_generator_follows_the_cpu() {
 }
 
 #[test]
+fn dropout_and_ensembles_follow_the_cpu() {
+    follows("dropout", options(MethodKind::Dropout, GeneratorKind::Shared, KlKind::None));
+    let ensemble = options(MethodKind::Ensemble, GeneratorKind::Shared, KlKind::None);
+    follows("ensemble", Options { members: Some(2), ..ensemble });
+}
+
+#[test]
 fn the_other_divergence_mixtures_clipping_rmsprop_and_bf16_moments_follow_the_cpu() {
     let per_weight = options(MethodKind::Bbh, GeneratorKind::Sliced, KlKind::PerWeight);
     follows("per weight, mixture", Options { mc: Some(true), ..per_weight });

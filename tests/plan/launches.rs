@@ -41,12 +41,15 @@ fn a_step_launches_few_kernels() {
     let bbh = |kind| Options { generator: Some(kind), ..Options::default() };
     let map = Options { method: Some(MethodKind::Map), ..Options::default() };
     let bbb = Options { method: Some(MethodKind::Bbb), ..Options::default() };
+    let method = |method| Options { method: Some(method), ..Options::default() };
     let steps = [
         ("layer-wise", bbh(GeneratorKind::LayerWise), 80, 20),
         ("sliced", bbh(GeneratorKind::Sliced), 165, 105),
         ("shared", bbh(GeneratorKind::Shared), 79, 25),
         ("map", map, 32, 0),
         ("bbb", bbb, 34, 0),
+        ("dropout", method(MethodKind::Dropout), 46, 0),
+        ("ensemble", method(MethodKind::Ensemble), 63, 0),
     ];
     let mut failed = Vec::new();
     for (name, options, most, most_of_generators) in steps {
