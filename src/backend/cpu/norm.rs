@@ -159,7 +159,7 @@ fn join_moments<T: Real>(affine: &Affine<T>, planes: &[T], means: &mut [T], inve
         let plane_means = &plane_means[s * batch * channels..][..batch * channels];
         let plane_squares = &plane_squares[s * batch * channels..][..batch * channels];
         sum_rows(plane_means, means);
-        means.iter_mut().for_each(|mean| *mean = *mean / T::of(affine.d.batch.into()));
+        means.iter_mut().for_each(|mean| *mean /= T::of(affine.d.batch.into()));
         inverses.fill(T::ZERO);
         for (plane_means, plane_squares) in plane_means.chunks_exact(channels).zip(plane_squares.chunks_exact(channels))
         {
