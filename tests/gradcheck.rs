@@ -84,6 +84,7 @@ fn rows_have_the_promised_fields_and_the_list_of_ops_is_complete() {
         "gaussian_kl",
         "linear_rank_update",
         "lenet",
+        "resnet",
         "mlp",
     ];
     let names = gradcheck::names();
