@@ -35,7 +35,7 @@ const ROWS: [&[&str]; 13] = [
 ];
 
 /// Rooms in which each op family is found by one name.
-const FAMILIES: [&str; 15] = [
+const FAMILIES: [&str; 17] = [
     "augment",
     "batch",
     "bias",
@@ -46,9 +46,11 @@ const FAMILIES: [&str; 15] = [
     "gaussian",
     "linear",
     "noise",
+    "norm",
     "pairwise",
     "per_weight_kl",
     "pool2d",
+    "shortcut",
     "softmax",
     "subset",
 ];

@@ -81,6 +81,16 @@ pub enum Kind {
     /// dy -> dx
     AvgPool2dGrad(Pool2dDims),
 
+    /// x [S, N, C, H, W], gamma, beta [S or 1, C] -> y, statistics [`NormDims::statistics`]
+    NormForward(NormDims),
+    /// x, dy, gamma, beta, statistics -> dx, dgamma, dbeta, scratch [`NormDims::grad_partials`] (set; content of no use
+    /// afterwards)
+    NormGrad(NormDims),
+    /// h [images, channels, inner], x [images, narrow, inner] -> y = h, with x added to the channels from `before` on
+    ShortcutForward(ShortcutDims),
+    /// dy -> dx: the channels from `before` on
+    ShortcutGrad(ShortcutDims),
+
     /// z [S, k] -> y [S, C, k + C]
     ConcatOneHot(OneHotDims),
     /// dy -> dz
@@ -189,6 +199,10 @@ impl Kind {
             Self::MaxPool2dGrad(..) => "max_pool2d_grad",
             Self::AvgPool2dForward(..) => "avg_pool2d",
             Self::AvgPool2dGrad(..) => "avg_pool2d_grad",
+            Self::NormForward(..) => "norm",
+            Self::NormGrad(..) => "norm_grad",
+            Self::ShortcutForward(..) => "shortcut",
+            Self::ShortcutGrad(..) => "shortcut_grad",
             Self::ConcatOneHot(..) => "concat_one_hot",
             Self::ConcatOneHotGrad(..) => "concat_one_hot_grad",
             Self::CenterSamples(..) => "center_samples",

@@ -23,6 +23,7 @@ mod shapes_conv2d;
 mod shapes_gaussian;
 mod shapes_group;
 mod shapes_linear;
+mod shapes_norm;
 mod shapes_pairwise;
 mod shapes_pool2d;
 mod shapes_scalars;

@@ -1,8 +1,8 @@
 //! The list of ops, as plain data: what a node of the graph computes. Rules (shapes, calls, gradients) stand in `ops`.
 
 use crate::call::{
-    AugmentDims, BiasDims, Conv2dDims, DropoutDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, OneHotDims,
-    PairwiseDims, Pool2dDims, SampleDims, Schedule, SoftmaxDims, SubsetDims, Unary,
+    AugmentDims, BiasDims, Conv2dDims, DropoutDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, NormDims,
+    OneHotDims, PairwiseDims, Pool2dDims, SampleDims, Schedule, ShortcutDims, SoftmaxDims, SubsetDims, Unary,
 };
 
 /// One op with its dims. Inputs and outputs are listed by each op's file in `ops`.
@@ -34,6 +34,10 @@ pub enum Op {
     MaxPool2d(Pool2dDims),
     /// x -> y
     AvgPool2d(Pool2dDims),
+    /// x, gamma, beta -> y, statistics
+    Norm(NormDims),
+    /// h, x -> h, with x added to its middle channels
+    Shortcut(ShortcutDims),
     /// z -> [z, one-hot]
     ConcatOneHot(OneHotDims),
     /// x -> x - mean over samples
@@ -103,6 +107,8 @@ impl Op {
             Self::HalfSquaredNorm => "half_squared_norm",
             Self::MaxPool2d(..) => "max_pool2d",
             Self::AvgPool2d(..) => "avg_pool2d",
+            Self::Norm(..) => "norm",
+            Self::Shortcut(..) => "shortcut",
             Self::ConcatOneHot(..) => "concat_one_hot",
             Self::CenterSamples(..) => "center_samples",
             Self::MeanSamples(..) => "mean_samples",

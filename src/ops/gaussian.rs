@@ -83,7 +83,7 @@ pub(super) fn samples_backward(e: &mut Emit, node: &Node, group: &GaussianGroup)
         let log_variance = e.value(inputs[1]);
         wanted.push(log_variance.elements() as u32, group.streams[index]);
         reads.extend([log_variance, dy]);
-        writes.extend(inputs.iter().map(|&input| gradient_or_scratch(e, input)));
+        writes.extend(inputs.iter().map(|&input| e.gradient_or_scratch(input)));
     }
     if wanted.parts > 0 {
         reads.push(e.words());
@@ -105,22 +105,13 @@ pub(super) fn kl_backward(e: &mut Emit, node: &Node, prior_scale: f32) {
             continue;
         }
         reads.extend(e.values(inputs));
-        writes.extend(inputs.iter().map(|&input| gradient_or_scratch(e, input)));
+        writes.extend(inputs.iter().map(|&input| e.gradient_or_scratch(input)));
     }
     if !reads.is_empty() {
         let elements = elements(&reads);
         reads.push(dkl);
         e.call(Kind::GaussianKlGrad { elements, prior_scale }, &reads, &writes);
     }
-}
-
-/// Where the gradient of an input goes; memory that nobody reads when it is not wanted.
-fn gradient_or_scratch(e: &mut Emit, input: TensorId) -> (Region, Write) {
-    if e.wants(input) {
-        return e.gradient_target(input);
-    }
-    let len = e.graph.shape(input).elements();
-    (e.scratch("unused.gradient", Dtype::Real, len), Write::Set)
 }
 
 /// Elements of all parts, given their means and log variances.

@@ -12,10 +12,12 @@ pub mod elementwise;
 pub mod gaussian;
 pub mod linear;
 pub mod noise;
+pub mod norm;
 pub mod pairwise;
 pub mod per_weight_kl;
 pub mod pool2d;
 pub mod samples;
+pub mod shortcut;
 pub mod softmax;
 pub mod subset;
 
@@ -38,6 +40,8 @@ pub fn forward(e: &mut Emit, node: &Node) {
         Op::HalfSquaredNorm => elementwise::half_squared_norm_forward(e, node),
         Op::MaxPool2d(d) => pool2d::max_forward(e, node, d),
         Op::AvgPool2d(d) => pool2d::avg_forward(e, node, d),
+        Op::Norm(d) => norm::forward(e, node, d),
+        Op::Shortcut(d) => shortcut::forward(e, node, d),
         Op::ConcatOneHot(d) => samples::concat_one_hot_forward(e, node, d),
         Op::CenterSamples(d) => samples::center_forward(e, node, d),
         Op::MeanSamples(d) => samples::mean_forward(e, node, d),
@@ -81,6 +85,8 @@ pub fn backward(e: &mut Emit, node: &Node) -> Result<()> {
         Op::HalfSquaredNorm => elementwise::half_squared_norm_backward(e, node),
         Op::MaxPool2d(d) => pool2d::max_backward(e, node, d),
         Op::AvgPool2d(d) => pool2d::avg_backward(e, node, d),
+        Op::Norm(d) => norm::backward(e, node, d),
+        Op::Shortcut(d) => shortcut::backward(e, node, d),
         Op::ConcatOneHot(d) => samples::concat_one_hot_backward(e, node, d),
         Op::CenterSamples(d) => samples::center_backward(e, node, d),
         Op::MeanSamples(d) => samples::mean_backward(e, node, d),

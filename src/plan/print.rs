@@ -129,6 +129,14 @@ impl Kind {
             Self::MaxPool2dForward(d) | Self::MaxPool2dGrad(d) | Self::AvgPool2dForward(d) | Self::AvgPool2dGrad(d) => {
                 format!("{} images {}x{} K{} stride {}", d.images, d.height, d.width, d.kernel, d.stride)
             }
+            Self::NormForward(d) | Self::NormGrad(d) => {
+                let (over, relu) =
+                    (if d.per_image == 1 { "instance" } else { "batch" }, if d.relu == 1 { " relu" } else { "" });
+                format!("S{} N{} C{} inner {} {over}{relu}", d.samples, d.batch, d.channels, d.inner)
+            }
+            Self::ShortcutForward(d) | Self::ShortcutGrad(d) => {
+                format!("{} images C{} + C{} inner {}", d.images, d.channels, d.narrow, d.inner)
+            }
             Self::ConcatOneHot(d) | Self::ConcatOneHotGrad(d) => {
                 format!("S{} C{} k{}", d.samples, d.conditions, d.noise)
             }

@@ -5,8 +5,9 @@ use super::presets::Preset;
 use crate::call::{Moments, Optimizer, Schedule};
 use crate::data::ImageSet;
 use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
-use crate::model::{LeNet, Mlp, Model};
+use crate::model::{LeNet, Mlp, Model, ResNet};
 use crate::ops::augment::Crop;
+use crate::ops::norm::NormKind;
 use crate::ops::pairwise::MAX_SAMPLES;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,12 @@ pub struct Config {
     pub method: MethodKind,
     pub model: ModelKind,
     pub mlp_units: Vec<usize>,
+    #[serde(default = "default_depth")]
+    pub depth: usize,
+    #[serde(default = "default_width")]
+    pub width: usize,
+    #[serde(default)]
+    pub norm: NormKind,
     pub generator: GeneratorKind,
     pub noise_dim: usize,
     pub noise: NoiseKind,
@@ -76,6 +83,7 @@ impl Config {
             None => options,
         };
         let method = options.method.unwrap_or(MethodKind::Bbh);
+        let model = options.model.unwrap_or(ModelKind::Lenet);
         let data = options.data.unwrap_or_else(|| "synthetic".into());
         let synthetic = data == "synthetic";
         let epochs = options.epochs.unwrap_or(if synthetic { 6 } else { 10 });
@@ -87,8 +95,11 @@ impl Config {
         let config = Self {
             ood: options.ood.unwrap_or_else(|| default_ood(&data).into()),
             method,
-            model: options.model.unwrap_or(ModelKind::Lenet),
+            model,
             mlp_units: options.mlp_units.unwrap_or_else(|| vec![400, 400]),
+            depth: options.depth.unwrap_or_else(default_depth),
+            width: options.width.unwrap_or_else(default_width),
+            norm: options.norm.unwrap_or_default(),
             generator,
             noise_dim: options.noise_dim.unwrap_or(8),
             noise: options.noise.unwrap_or(NoiseKind::Aligned),
@@ -96,7 +107,10 @@ impl Config {
             kl,
             random_weights: options.random_weights.unwrap_or_else(default_random_weights),
             prior_scale: options.prior_scale.unwrap_or(1.0),
-            initial_sigma: options.initial_sigma.unwrap_or_else(default_sigma),
+            initial_sigma: options.initial_sigma.unwrap_or_else(|| match model {
+                ModelKind::Resnet => RESNET_SIGMA,
+                _ => default_sigma(),
+            }),
             keep: options.keep.unwrap_or_else(default_keep),
             members: options.members.unwrap_or(if is_cifar(&data) { 5 } else { default_members() }),
             adversarial: options.adversarial.unwrap_or(if method == MethodKind::Ensemble { 0.01 } else { 0.0 }),
@@ -132,6 +146,8 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         at_least_one("batch", self.batch)?;
         at_least_one("epochs", self.epochs)?;
+        at_least_one("depth", self.depth)?;
+        at_least_one("width", self.width)?;
         at_least_one("noise-dim", self.noise_dim)?;
         at_least_one("eval-samples", self.eval_samples)?;
         at_least_one("members", self.members)?;
@@ -248,6 +264,19 @@ impl Config {
                 let inputs = set.channels * height * width;
                 Box::new(Mlp { inputs, hidden: self.mlp_units.clone(), classes: set.classes })
             }
+            ModelKind::Resnet => {
+                let network = ResNet {
+                    channels: set.channels,
+                    height,
+                    width,
+                    depth: self.depth,
+                    filters: self.width,
+                    norm: self.norm,
+                    final_norm: !matches!(self.method, MethodKind::Bbh | MethodKind::Bbb),
+                    classes: set.classes,
+                };
+                Box::new(network.checked()?)
+            }
         })
     }
 
@@ -293,6 +322,9 @@ fn default_rate(method: MethodKind, generator: GeneratorKind) -> f32 {
     }
 }
 
+/// Log variance -30, as in the authors' code for the residual network.
+const RESNET_SIGMA: f32 = 3.059e-7;
+
 /// Log variance -9, as in the authors' code.
 fn default_sigma() -> f32 {
     0.011_109
@@ -304,6 +336,14 @@ fn default_random_weights() -> usize {
 
 fn default_keep() -> f32 {
     0.5
+}
+
+fn default_depth() -> usize {
+    5
+}
+
+fn default_width() -> usize {
+    16
 }
 
 fn default_members() -> usize {

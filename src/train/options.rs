@@ -2,6 +2,7 @@
 
 use crate::call::Moments;
 use crate::method::{GeneratorKind, InitKind, KlKind, NoiseKind};
+use crate::ops::norm::NormKind;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -29,6 +30,8 @@ pub enum ModelKind {
     Lenet,
     /// Dense layers of `mlp-units`.
     Mlp,
+    /// Residual units of pre-activation: three scales of `depth` units, `width` filters in the first.
+    Resnet,
 }
 
 /// Optimisers by name.
@@ -84,6 +87,16 @@ pub struct Options {
     /// Hidden units of the main network, for --model mlp. Default: 400,400.
     #[arg(long, value_delimiter = ',', value_name = "UNITS")]
     pub mlp_units: Option<Vec<usize>>,
+    /// Residual units of each of the three scales, for --model resnet. Default: 5.
+    #[arg(long, value_name = "UNITS")]
+    pub depth: Option<usize>,
+    /// Filters of the first scale of --model resnet; each further one has twice as many. Default: 16.
+    #[arg(long, value_name = "FILTERS")]
+    pub width: Option<usize>,
+    /// Whose mean and variance --model resnet normalises with: those of each image, or of the batch, on which a prediction then
+    /// depends. Default: instance.
+    #[arg(long, value_enum)]
+    pub norm: Option<NormKind>,
     /// How the generators divide the weights among themselves. Default: shared.
     #[arg(long, value_enum)]
     pub generator: Option<GeneratorKind>,
@@ -105,7 +118,8 @@ pub struct Options {
     /// Standard deviation of the prior (MAP: 1 / strength of the weight decay). Default: 1.
     #[arg(long, value_name = "SCALE")]
     pub prior_scale: Option<f32>,
-    /// Standard deviation at which the weights of --method bbb start. Default: 0.011109 (log variance -9).
+    /// Standard deviation at which the weights of --method bbb start. Default: 0.011109 (log variance -9), for --model
+    /// resnet 3.059e-7 (-30).
     #[arg(long, value_name = "SIGMA")]
     pub initial_sigma: Option<f32>,
     /// Probability with which --method dropout keeps an activation. Default: 0.5.
@@ -214,6 +228,9 @@ impl Options {
             method: self.method.or(other.method),
             model: self.model.or(other.model),
             mlp_units: self.mlp_units.or(other.mlp_units),
+            depth: self.depth.or(other.depth),
+            width: self.width.or(other.width),
+            norm: self.norm.or(other.norm),
             generator: self.generator.or(other.generator),
             noise_dim: self.noise_dim.or(other.noise_dim),
             noise: self.noise.or(other.noise),

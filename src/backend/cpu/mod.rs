@@ -24,6 +24,7 @@ mod matmul;
 mod memory;
 mod moments;
 mod noise;
+mod norm;
 mod optim;
 mod pairwise;
 mod patches;
@@ -33,6 +34,7 @@ mod rank_update;
 mod real;
 mod samples;
 mod scalars;
+mod shortcut;
 mod skinny;
 mod softmax;
 mod subset;
@@ -85,6 +87,10 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::MaxPool2dGrad(d) => pool2d::max_grad(io, d),
         Kind::AvgPool2dForward(d) => pool2d::avg_forward(io, d),
         Kind::AvgPool2dGrad(d) => pool2d::avg_grad(io, d),
+        Kind::NormForward(d) => norm::forward(io, d),
+        Kind::NormGrad(d) => norm::grad(io, d),
+        Kind::ShortcutForward(d) => shortcut::forward(io, d),
+        Kind::ShortcutGrad(d) => shortcut::grad(io, d),
         Kind::ConcatOneHot(d) => samples::concat_one_hot(io, d),
         Kind::ConcatOneHotGrad(d) => samples::concat_one_hot_grad(io, d),
         Kind::CenterSamples(d) => samples::center(io, d),

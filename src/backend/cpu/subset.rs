@@ -23,7 +23,7 @@ pub fn forward<T: Real>(io: &Io<T>, d: &SubsetDims) {
     }
     for (number, place) in places(d, io.read_as(1)) {
         for (s, y) in y.chunks_exact_mut(d.chosen as usize).enumerate() {
-            y[number] = y[number] + w.block(s)[place];
+            y[number] += w.block(s)[place];
         }
     }
 }
@@ -36,7 +36,7 @@ pub fn grad<T: Real>(io: &Io<T>, d: &SubsetDims) {
             dw.fill(T::ZERO);
         }
         for (number, place) in places(d, words) {
-            dw[place] = dw[place] + dy[number];
+            dw[place] += dy[number];
         }
     };
     io.strided_mut::<T>(0).par_blocks().zip(dy.par_chunks_exact(d.chosen as usize)).for_each(of_sample);

@@ -20,6 +20,7 @@ mod linear;
 mod linear_group;
 mod lowering;
 mod noise;
+mod norm;
 mod optim;
 mod pairwise;
 mod per_weight_kl;
@@ -27,6 +28,7 @@ mod pool2d;
 mod rank_update;
 mod samples;
 mod scalars;
+mod shortcut;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod softmax;
@@ -73,6 +75,10 @@ pub fn lower(l: &mut Lowering) {
         Kind::MaxPool2dGrad(d) => pool2d::max_grad(l, d),
         Kind::AvgPool2dForward(d) => pool2d::avg_forward(l, d),
         Kind::AvgPool2dGrad(d) => pool2d::avg_grad(l, d),
+        Kind::NormForward(d) => norm::forward(l, d),
+        Kind::NormGrad(d) => norm::grad(l, d),
+        Kind::ShortcutForward(d) => shortcut::forward(l, d),
+        Kind::ShortcutGrad(d) => shortcut::grad(l, d),
         Kind::ConcatOneHot(d) => samples::concat_one_hot(l, d),
         Kind::ConcatOneHotGrad(d) => samples::concat_one_hot_grad(l, d),
         Kind::CenterSamples(d) => samples::center(l, d),

@@ -6,6 +6,8 @@ use crate::ops::augment::{Crop, augment};
 use crate::ops::batch::{DeviceSet, Order, gather_batch};
 use crate::ops::conv2d::Padding;
 use crate::ops::dropout::dropout;
+use crate::ops::norm::{NormKind, norm};
+use crate::ops::shortcut::shortcut;
 use crate::ops::subset::subset;
 use crate::ops::{
     bias, conv2d, elementwise, gaussian, linear, noise, pairwise, per_weight_kl, pool2d, samples, softmax,
@@ -132,6 +134,21 @@ pub fn half_squared_norm(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
 /// Windows of K x K, K apart.
 pub fn max_pool2d(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
     of_one(g, &sizes.axes("SNCHW"), |g, x| pool2d::max_pool2d(g, "y", x, sizes.of('K'), sizes.of('K')))
+}
+
+/// Statistics of each image, gamma and beta of each sample.
+pub fn norm_of(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let x = argument(g, "x", &sizes.axes("SNCHW"))?;
+    let (gamma, beta) = (argument(g, "gamma", &sizes.axes("SC"))?, argument(g, "beta", &sizes.axes("SC"))?);
+    Ok(Built { output: norm(g, "y", (x, gamma, beta), NormKind::Instance)?, arguments: vec![x, gamma, beta] })
+}
+
+/// C channels added to O.
+pub fn shortcut_of(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let mut wide = sizes.axes("SNCHW");
+    wide[2].1 = sizes.of('O');
+    let (h, x) = (argument(g, "h", &wide)?, argument(g, "x", &sizes.axes("SNCHW"))?);
+    Ok(Built { output: shortcut(g, "y", h, x)?, arguments: vec![h, x] })
 }
 
 pub fn avg_pool2d(g: &mut Graph, sizes: &Sizes) -> Result<Built> {

@@ -141,6 +141,18 @@ pub const KERNELS: &[Entry] = &[
         build: graphs::avg_pool2d,
     },
     Entry {
+        kernels: &[("norm", Forward), ("norm_grad", Gradient)],
+        letters: &[('S', 5), ('N', 100), ('C', 16), ('H', 12), ('W', 12)],
+        condition: ANY,
+        build: graphs::norm_of,
+    },
+    Entry {
+        kernels: &[("shortcut", Forward), ("shortcut_grad", Gradient)],
+        letters: &[('S', 5), ('N', 100), ('C', 16), ('H', 6), ('W', 6), ('O', 32)],
+        condition: "O of at least C",
+        build: graphs::shortcut_of,
+    },
+    Entry {
         kernels: &[("concat_one_hot", Forward), ("concat_one_hot_grad", Gradient)],
         letters: &[('S', 5), ('C', 130), ('I', 8)],
         condition: ANY,
