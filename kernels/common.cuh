@@ -276,7 +276,7 @@ struct Function {
     float a;
     float b;
 };
-enum { IDENTITY, RELU, LEAKY_RELU, TANH, SIGMOID, EXP, LOG, SIGN, AFFINE, SQUARE };
+enum { IDENTITY, RELU, LEAKY_RELU, TANH, SIGMOID, EXP, LOG, SIGN, AFFINE, SQUARE, SOFTPLUS };
 
 DEVICE float apply(Function f, float x) {
     switch (f.code) {
@@ -289,6 +289,7 @@ DEVICE float apply(Function f, float x) {
         case SIGN: return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : 0.0f;
         case AFFINE: return fused_multiply_add(f.a, x, f.b);
         case SQUARE: return x * x;
+        case SOFTPLUS: return maximum(x, 0.0f) + logarithm(1.0f + exponential(x > 0.0f ? -x : x));
         default: return x;
     }
 }
@@ -304,6 +305,7 @@ DEVICE float apply_gradient(Function f, float source, float dy) {
         case LOG: return divide(dy, source);
         case AFFINE: return f.a * dy;
         case SQUARE: return 2.0f * source * dy;
+        case SOFTPLUS: return dy * sigmoid(source);
         default: return dy;
     }
 }

@@ -7,6 +7,11 @@ struct Conv2dDims {
     u32 samples, batch, channels, height, width, outputs, kernel, stride, pad, out_height, out_width, shared_input, bias;
 };
 struct Pool2dDims { u32 images, height, width, kernel, stride, out_height, out_width; };
+struct NormDims {
+    u32 samples, batch, channels, inner, per_image, shared, relu;
+    float epsilon;
+};
+struct ShortcutDims { u32 images, channels, narrow, before, inner; };
 struct SoftmaxDims { u32 samples, rows, classes; };
 struct NoiseDims {
     u32 elements, stream;
@@ -21,6 +26,7 @@ struct NearestDims { u32 samples, parts, total; };
 struct SampleDims { u32 samples, inner; };
 struct BiasDims { u32 samples, rows, channels, inner; };
 struct GatherDims { u32 images, members, batch, pixels, steps_per_epoch, shuffle, stream; };
+struct SubsetDims { u32 samples, chosen, weights, first, total, stream; };
 struct DropoutDims { u32 elements, stream; float keep; };
 struct AugmentDims {
     u32 batch, channels, height, width, side, pad, random, stream;

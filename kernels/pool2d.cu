@@ -51,31 +51,36 @@ extern "C" __global__ void __launch_bounds__(256) max_pool2d_grad(Pool2dDims d, 
     });
 }
 
+// Elements along an axis of the window that starts at `place`: K, or what is left of the image at its border.
+DEVICE u32 left_of(const Pool2dDims& d, u32 place, u32 side) { return minimum(d.kernel, side - place); }
+
 // y = mean of the window
 extern "C" __global__ void __launch_bounds__(256) avg_pool2d(Pool2dDims d, In<float> x, Out<float> y) {
     const u32 pooled = d.out_height * d.out_width;
-    const float share = divide(1.0f, (float)(d.kernel * d.kernel));
     each_element(d.images * pooled, [&](u32 i) {
         const u32 pixel = i % pooled;
-        const u32 start = (pixel / d.out_width * d.width + pixel % d.out_width) * d.stride;
-        const float* const image = x.data + (u64)(i / pooled) * d.height * d.width + start;
+        const u32 top = pixel / d.out_width * d.stride, left = pixel % d.out_width * d.stride;
+        const u32 rows = left_of(d, top, d.height), columns = left_of(d, left, d.width);
+        const float* const image = x.data + ((u64)(i / pooled) * d.height + top) * d.width + left;
         float sum = 0.0f;
-        for (u32 row = 0; row < d.kernel; row++)
-            for (u32 column = 0; column < d.kernel; column++) sum += image[row * d.width + column];
-        y.put(i, share * sum);
+        for (u32 row = 0; row < rows; row++)
+            for (u32 column = 0; column < columns; column++) sum += image[row * d.width + column];
+        y.put(i, divide(sum, (float)(rows * columns)));
     });
 }
 
-// dx = sum of dy over the windows that contain the element, over K^2
+// dx = sum of dy over the windows that contain the element, each over the number of its elements
 extern "C" __global__ void __launch_bounds__(256) avg_pool2d_grad(Pool2dDims d, In<float> dy, Out<float> dx) {
     const u32 area = d.height * d.width;
     const u32 pooled = d.out_height * d.out_width;
-    const float share = divide(1.0f, (float)(d.kernel * d.kernel));
     each_element(d.images * area, [&](u32 i) {
         const u32 place = i % area;
         const float* const slopes = dy.data + (u64)(i / area) * pooled;
         float sum = 0.0f;
-        each_window(d, place / d.width, place % d.width, [&](u32 pixel) { sum += slopes[pixel]; });
-        dx.put(i, share * sum);
+        each_window(d, place / d.width, place % d.width, [&](u32 pixel) {
+            const u32 top = pixel / d.out_width * d.stride, left = pixel % d.out_width * d.stride;
+            sum += divide(slopes[pixel], (float)(left_of(d, top, d.height) * left_of(d, left, d.width)));
+        });
+        dx.put(i, sum);
     });
 }

@@ -46,6 +46,7 @@ pub mod data;
 pub mod error;
 pub mod eval;
 pub mod graph;
+pub mod hmc;
 pub mod machine;
 pub mod method;
 pub mod model;
@@ -53,6 +54,8 @@ pub mod ops;
 pub mod plan;
 pub mod profile;
 pub mod random;
+pub mod svg;
+pub mod toy;
 pub mod train;
 
 pub use error::{Error, Result};

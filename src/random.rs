@@ -47,6 +47,15 @@ pub fn uniform_f32(bits: u32) -> f32 {
     (((bits >> 8) as i32 as f32 + 0.5) * SPACING as f32).min(below_one)
 }
 
+/// Fourth counter word of the keys of subsets; noise has 0 there, batches 1.
+const SUBSET: u32 = 2;
+
+/// Key of the permutation whose first elements are a step's random subset.
+pub fn subset_key(seed: [u32; 2], step: u32, stream: u32) -> [u32; 2] {
+    let [low, high, ..] = philox4x32_10([step, stream, 0, SUBSET], seed);
+    [low, high]
+}
+
 /// One random stream at one step. Element i is lane i % 4 of counter [i / 4, stream, step, 0].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {

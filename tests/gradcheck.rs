@@ -70,6 +70,8 @@ fn rows_have_the_promised_fields_and_the_list_of_ops_is_complete() {
         "max_pool2d",
         "avg_pool2d",
         "global_avg_pool2d",
+        "norm",
+        "shortcut",
         "concat_one_hot",
         "center_samples",
         "mean_samples",
@@ -88,6 +90,7 @@ fn rows_have_the_promised_fields_and_the_list_of_ops_is_complete() {
         "coupling",
         "linear_rank_update",
         "lenet",
+        "resnet",
         "mlp",
     ];
     let names = gradcheck::names();

@@ -18,23 +18,24 @@ const UNSAFE: [&str; 7] = [
 ];
 
 /// Modules of the library from the bottom up: each may import those of the same row or of rows before it.
-const ROWS: [&[&str]; 12] = [
-    &["error", "machine"],
+const ROWS: [&[&str]; 13] = [
+    &["error", "machine", "svg"],
     &["call"],
     &["random"],
     &["graph"],
     &["ops"],
     &["plan"],
-    &["backend", "data"],
+    &["backend", "data", "hmc"],
     &["model"],
     &["method"],
     &["eval"],
     &["train", "check"],
+    &["toy"],
     &["profile", "cli"],
 ];
 
 /// Rooms in which each op family is found by one name.
-const FAMILIES: [&str; 19] = [
+const FAMILIES: [&str; 22] = [
     "augment",
     "batch",
     "bias",
@@ -49,11 +50,14 @@ const FAMILIES: [&str; 19] = [
     "local_reparameterization",
     "log_density",
     "noise",
+    "norm",
     "pairwise",
     "per_weight_kl",
     "pool2d",
     "scaled",
+    "shortcut",
     "softmax",
+    "subset",
 ];
 
 fn root() -> PathBuf {

@@ -84,7 +84,7 @@ impl Conv2dDims {
     }
 }
 
-// ---- pool2d: windows of K x K, `stride` apart, no padding, over [images, H, W] with images = S*N*C ----------------
+// ---- pool2d: windows of K x K, `stride` apart (those of a mean may end at the lower and right border), over [images, H, W] with images = S*N*C ----------------
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
@@ -96,6 +96,72 @@ pub struct Pool2dDims {
     pub stride: u32,
     pub out_height: u32,
     pub out_width: u32,
+}
+
+// ---- norm: y = gamma (x - mean) / sqrt(variance + epsilon) + beta over [S, N, C, inner = H*W] -------------------------
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub struct NormDims {
+    pub samples: u32,
+    pub batch: u32,
+    pub channels: u32,
+    pub inner: u32,
+    /// 1: mean and variance of each plane (s, n, c); 0: of each (s, c), over the batch too.
+    pub per_image: u32,
+    /// 1: gamma and beta are [1, C], shared by all samples; 0: [S, C].
+    pub shared: u32,
+    /// 1: followed by a ReLU.
+    pub relu: u32,
+    pub epsilon: f32,
+}
+
+impl NormDims {
+    /// Planes (s, n, c).
+    pub fn planes(&self) -> usize {
+        self.groups_of_samples() * self.batch as usize
+    }
+
+    /// Groups (s, c).
+    pub fn groups_of_samples(&self) -> usize {
+        self.samples as usize * self.channels as usize
+    }
+
+    /// Groups of elements with statistics of their own.
+    pub fn groups(&self) -> usize {
+        if self.per_image == 1 { self.planes() } else { self.groups_of_samples() }
+    }
+
+    /// Elements of one group.
+    pub fn group_elements(&self) -> u32 {
+        if self.per_image == 1 { self.inner } else { self.batch * self.inner }
+    }
+
+    /// Elements of the statistics: mean and 1 / sqrt(variance + epsilon) of each group, then, unless a group is a plane, mean
+    /// and sum of squared deviations of each plane.
+    pub fn statistics(&self) -> usize {
+        2 * self.groups() + if self.per_image == 1 { 0 } else { 2 * self.planes() }
+    }
+
+    /// Elements of a gradient's scratch: the two sums of each plane, then of each (s, c).
+    pub fn grad_partials(&self) -> usize {
+        2 * (self.planes() + self.groups_of_samples())
+    }
+}
+
+// ---- shortcut: y = h + x in the middle of h's channels, over [images = S*N, C, inner = H*W] ----------------------------
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct ShortcutDims {
+    pub images: u32,
+    /// Channels of h and y.
+    pub channels: u32,
+    /// Channels of x, at most as many.
+    pub narrow: u32,
+    /// Channels of h before those to which x is added: half of the difference, rounded down.
+    pub before: u32,
+    pub inner: u32,
 }
 
 // ---- softmax and losses over [S, N, classes] -----------------------------------------------------------------------
@@ -165,6 +231,23 @@ pub struct NearestDims {
     /// Parts whose distance matrices are summed.
     pub parts: u32,
     pub total: u32,
+}
+
+// ---- subset: y[s, j] = element permutation(j) of sample s's vector, as far as this part has it ---------------------------
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct SubsetDims {
+    pub samples: u32,
+    /// Elements M that are chosen of the whole vector.
+    pub chosen: u32,
+    /// Elements of this part of the vector.
+    pub weights: u32,
+    /// Index of the part's first element in the whole vector.
+    pub first: u32,
+    /// Elements D of the whole vector.
+    pub total: u32,
+    pub stream: u32,
 }
 
 // ---- reductions over samples: x [S, inner] -----------------------------------------------------------------------------

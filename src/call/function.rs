@@ -18,6 +18,8 @@ pub enum Unary {
     /// a * x + b
     Affine(f32, f32),
     Square,
+    /// ln(1 + e^x)
+    Softplus,
 }
 
 impl Unary {
@@ -34,6 +36,7 @@ impl Unary {
             Self::Sign => "sign",
             Self::Affine(..) => "affine",
             Self::Square => "square",
+            Self::Softplus => "softplus",
         }
     }
 

@@ -81,6 +81,16 @@ pub enum Kind {
     /// dy -> dx
     AvgPool2dGrad(Pool2dDims),
 
+    /// x [S, N, C, H, W], gamma, beta [S or 1, C] -> y, statistics [`NormDims::statistics`]
+    NormForward(NormDims),
+    /// x, dy, gamma, beta, statistics -> dx, dgamma, dbeta, scratch [`NormDims::grad_partials`] (set; content of no use
+    /// afterwards)
+    NormGrad(NormDims),
+    /// h [images, channels, inner], x [images, narrow, inner] -> y = h, with x added to the channels from `before` on
+    ShortcutForward(ShortcutDims),
+    /// dy -> dx: the channels from `before` on
+    ShortcutGrad(ShortcutDims),
+
     /// z [S, k] -> y [S, C, k + C]
     ConcatOneHot(OneHotDims),
     /// dy -> dz
@@ -110,6 +120,10 @@ pub enum Kind {
     Normal(NoiseDims),
     /// words U32 -> y
     Uniform(NoiseDims),
+    /// w [S]-strided [weights], words U32 -> y [S, M], Set: 0 where another part has the element; Add: untouched there
+    Subset(SubsetDims),
+    /// dy [S, M], words U32 -> dw [S]-strided: dy at the chosen places, 0 elsewhere
+    SubsetGrad(SubsetDims),
     /// x, words U32 -> y = x / keep where U(0, 1) of (seed, step, stream, element) is below keep, else 0. Its own gradient.
     Dropout(DropoutDims),
 
@@ -216,6 +230,10 @@ impl Kind {
             Self::MaxPool2dGrad(..) => "max_pool2d_grad",
             Self::AvgPool2dForward(..) => "avg_pool2d",
             Self::AvgPool2dGrad(..) => "avg_pool2d_grad",
+            Self::NormForward(..) => "norm",
+            Self::NormGrad(..) => "norm_grad",
+            Self::ShortcutForward(..) => "shortcut",
+            Self::ShortcutGrad(..) => "shortcut_grad",
             Self::ConcatOneHot(..) => "concat_one_hot",
             Self::ConcatOneHotGrad(..) => "concat_one_hot_grad",
             Self::CenterSamples(..) => "center_samples",
@@ -229,6 +247,8 @@ impl Kind {
             Self::SoftmaxXentGrad(..) => "softmax_xent_grad",
             Self::Normal(..) => "normal",
             Self::Uniform(..) => "uniform",
+            Self::Subset(..) => "subset",
+            Self::SubsetGrad(..) => "subset_grad",
             Self::Dropout(..) => "dropout",
             Self::PairwiseDistances(..) => "pairwise_distances",
             Self::NearestNeighbourKl(..) => "nearest_neighbour_kl",

@@ -67,6 +67,7 @@ fn branching(call: &Call) -> Option<Region> {
         Kind::UnaryForward { function, .. } | Kind::LinearForward(_, function) | Kind::Conv2dForward(_, function) => {
             has_kink(function).then_some(call.writes[0].0)
         }
+        Kind::NormForward(d) => (d.relu == 1).then_some(call.writes[0].0),
         Kind::Conv2dPoolForward(_) | Kind::MaxPool2dForward(_) | Kind::NearestNeighbourKl(_) => Some(call.writes[1].0),
         Kind::PerWeightKl(_) => Some(call.reads[0]),
         _ => None,

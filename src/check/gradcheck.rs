@@ -12,8 +12,8 @@ use super::prepared::Prepared;
 use super::report::Row;
 use super::{models, ops, ops_images, rank_update};
 use super::{
-    shapes, shapes_conv2d, shapes_gaussian, shapes_group, shapes_linear, shapes_mnf, shapes_pairwise, shapes_pool2d,
-    shapes_scalars,
+    shapes, shapes_conv2d, shapes_gaussian, shapes_group, shapes_linear, shapes_mnf, shapes_norm, shapes_pairwise,
+    shapes_pool2d, shapes_scalars,
 };
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -52,6 +52,7 @@ pub fn ops_cases() -> Vec<Case> {
     cases.extend(shapes_linear::cases());
     cases.extend(shapes_group::cases());
     cases.extend(shapes_scalars::cases());
+    cases.extend(shapes_norm::cases());
     cases.extend(shapes_pool2d::cases());
     cases.extend(shapes_pairwise::cases());
     cases.extend(shapes_gaussian::cases());

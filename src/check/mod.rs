@@ -25,6 +25,7 @@ mod shapes_gaussian;
 mod shapes_group;
 mod shapes_linear;
 mod shapes_mnf;
+mod shapes_norm;
 mod shapes_pairwise;
 mod shapes_pool2d;
 mod shapes_scalars;

@@ -1,4 +1,4 @@
-//! Cases that are whole models: LeNet and a perceptron in reduced size, each with every method, cross-entropy + anneal KL / N, the
+//! Cases that are whole models: LeNet, a perceptron and a residual network in reduced size, each with every method, cross-entropy + anneal KL / N, the
 //! images an argument too.
 
 use super::case::{Built, Case, argument};
@@ -7,9 +7,10 @@ use crate::Result;
 use crate::call::scalar;
 use crate::graph::{Graph, Shape};
 use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, Mnf, NoiseKind};
-use crate::model::{LeNet, Likelihood, Mlp, Model};
+use crate::model::{LeNet, Likelihood, Mlp, Model, ResNet};
 use crate::ops::elementwise::{add, scale_by_step_scalar};
 use crate::ops::noise::uniform;
+use crate::ops::norm::NormKind;
 use std::sync::Arc;
 
 /// Elements of each parameter that are compared.
@@ -38,7 +39,7 @@ pub fn cases() -> Vec<Case> {
             ("closed-form mc", KlKind::ClosedForm, true),
             ("full mc", KlKind::Full, true),
         ] {
-            let method = Bbb { kl, prior_scale: 0.8, initial_sigma: 0.4 };
+            let method = Bbb { kl, random_weights: 50, prior_scale: 0.8, initial_sigma: 0.4 };
             cases.push(model_case(&network, &format!("bbb {name}"), method, mc));
         }
         cases.push(model_case(&network, "mnf", mnf(2), false));
@@ -50,6 +51,10 @@ pub fn cases() -> Vec<Case> {
     let narrow: Network = Arc::new(Mlp { inputs: SIDE * SIDE, hidden: vec![1, 3], classes: CLASSES });
     cases.push(model_case(&narrow, "mnf planar", mnf(2), false));
     cases.push(model_case(&narrow, "mnf without flows", mnf(0), false));
+    let batch: Network = Arc::new(ResNet { norm: NormKind::Batch, final_norm: false, ..resnet() });
+    cases.push(model_case(&batch, "batch map", Map { prior_scale: 0.8 }, false));
+    cases.push(model_case(&batch, "batch ensemble", Ensemble { members: 2, prior_scale: 0.8 }, false));
+    cases.push(model_case(&batch, "batch bbh sliced full mc", bbh(GeneratorKind::Sliced, KlKind::Full), true));
     cases
 }
 
@@ -60,11 +65,25 @@ fn mnf(flow_steps: usize) -> Mnf {
 
 type Network = Arc<dyn Model + Send + Sync>;
 
-fn networks() -> [Network; 2] {
+fn networks() -> [Network; 3] {
     [
         Arc::new(LeNet { channels: 1, height: SIDE, width: SIDE, filters: [2, 3], units: 4, classes: CLASSES }),
         Arc::new(Mlp { inputs: SIDE * SIDE, hidden: vec![3, 5], classes: CLASSES }),
+        Arc::new(resnet()),
     ]
+}
+
+fn resnet() -> ResNet {
+    ResNet {
+        channels: 1,
+        height: SIDE,
+        width: SIDE,
+        depth: 1,
+        filters: 2,
+        norm: NormKind::Instance,
+        final_norm: true,
+        classes: CLASSES,
+    }
 }
 
 /// Every generator with every KL, on the first sample and on all, and the variants that change the graph.
@@ -101,6 +120,7 @@ fn bbh(generator: GeneratorKind, kl: KlKind) -> Bbh {
         noise: NoiseKind::Aligned,
         zero_mean: false,
         kl,
+        random_weights: 50,
         prior_scale: 0.8,
         hidden: vec![3, 4],
         init: InitKind::Glorot,

@@ -12,10 +12,11 @@ use crate::ops::pairwise::nearest_neighbour_kl;
 use crate::ops::per_weight_kl::per_weight_kl;
 use crate::ops::samples::{center_samples, concat_one_hot, mean_samples};
 use crate::ops::softmax::{log_mean_softmax, softmax, softmax_xent};
+use crate::ops::subset::subset;
 
 /// All of them.
 pub fn cases() -> Vec<Case> {
-    [linears(), biases(), unaries(), products(), reductions(), samples(), softmaxes(), divergences()]
+    [linears(), biases(), unaries(), products(), reductions(), samples(), subsets(), softmaxes(), divergences()]
         .into_iter()
         .flatten()
         .collect()
@@ -133,6 +134,7 @@ fn unaries() -> Vec<Case> {
         Unary::Log,
         Unary::Affine(-1.7, 0.3),
         Unary::Square,
+        Unary::Softplus,
     ];
     let mut cases = Vec::new();
     for f in functions {
@@ -280,6 +282,19 @@ pub fn labels(g: &mut Graph, rows: usize, classes: usize) -> Result<([TensorId; 
         Constant::Real(weights, (0..rows).map(weight).collect()),
     ];
     Ok((tensors, constants))
+}
+
+/// Some and all of the elements of a tensor and of a part of a vector, whose gradient is then set or added to.
+fn subsets() -> Vec<Case> {
+    let case = |samples: usize, chosen: usize| {
+        Case::op("subset", &format!("{samples} samples, {chosen} of 12"), move |g| {
+            let a = argument(g, "a", &[('S', samples), ('D', 5)])?;
+            let v = argument(g, "v", &[('S', samples), ('D', 11)])?;
+            let b = g.part(v, "b", 2, Shape::new(&[('S', samples), ('D', 7)]))?;
+            twice(g, move |g, name| subset(g, name, &[a, b], chosen))
+        })
+    };
+    vec![case(1, 5), case(3, 8), case(2, 12)]
 }
 
 fn softmaxes() -> Vec<Case> {

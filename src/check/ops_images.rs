@@ -6,7 +6,7 @@ use crate::call::Unary;
 use crate::graph::{Graph, Shape, TensorId};
 use crate::ops::conv2d::{Padding, conv2d};
 use crate::ops::elementwise::{relu, unary};
-use crate::ops::pool2d::{avg_pool2d, global_avg_pool2d, max_pool2d};
+use crate::ops::pool2d::{avg_pool2d, avg_pool2d_ceil, global_avg_pool2d, max_pool2d};
 
 /// All of them.
 pub fn cases() -> Vec<Case> {
@@ -186,6 +186,10 @@ fn pools() -> Vec<Case> {
             twice(g, move |g, name| pool(g, name, x, 3, 1))
         }));
     }
+    cases.push(Case::op("avg_pool2d", "windows cut off", |g| {
+        let x = images(g, 5, 3)?;
+        avg_pool2d_ceil(g, "y", x, 2)
+    }));
     cases.push(Case::op("global_avg_pool2d", "square", |g| {
         let x = images(g, 3, 3)?;
         global_avg_pool2d(g, "y", x)

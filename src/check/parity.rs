@@ -349,6 +349,7 @@ fn is_scratch(kind: &Kind, write: usize) -> bool {
     match kind {
         Kind::Conv2dGradWeight(_) => write == 1,
         Kind::Conv2dPoolGradWeight(_) => write == 2,
+        Kind::NormGrad(_) => write == 3,
         Kind::LinearGroupGrad { group, input_gradient } => {
             (0..group.maps as usize).any(|map| group.grad_places(*input_gradient, map).dz == Some(write))
         }

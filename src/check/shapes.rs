@@ -12,6 +12,7 @@ use crate::ops::pairwise::nearest_neighbour_kl;
 use crate::ops::per_weight_kl::per_weight_kl;
 use crate::ops::samples::{center_samples, concat_one_hot, mean_samples};
 use crate::ops::softmax::{log_mean_softmax, softmax, softmax_xent};
+use crate::ops::subset::subset;
 
 /// An op with one argument.
 type Function = fn(&mut Graph, &str, TensorId) -> Result<TensorId>;
@@ -137,5 +138,12 @@ fn divergences() -> Vec<Case> {
         ]);
     }
     cases.push(case("nearest_neighbour_kl", 3, [8500, 1]));
+    cases.push(
+        Case::op("subset", "300 of 1033", |g| {
+            let (v, w) = (argument(g, "v", &[('S', 5), ('D', 1000)])?, argument(g, "w", &[('S', 5), ('D', 33)])?);
+            twice(g, move |g, name| subset(g, name, &[v, w], 300))
+        })
+        .at_most(200),
+    );
     cases
 }

@@ -5,7 +5,7 @@ use crate::Result;
 use crate::call::Unary;
 use crate::graph::{Graph, TensorId};
 use crate::ops::elementwise::unary;
-use crate::ops::pool2d::{avg_pool2d, max_pool2d};
+use crate::ops::pool2d::{avg_pool2d, avg_pool2d_ceil, max_pool2d};
 
 /// Elements of the argument whose gradients are checked.
 const CHECKED: usize = 6;
@@ -31,6 +31,11 @@ pub(super) fn cases() -> Vec<Case> {
         }
         cases.push(case(op, "long, used twice", pool, ([2, 3, 5], [9, 17]), (3, 2), true));
     }
+    let cut_off = Case::op("avg_pool2d", "of [7, 33], kernel 4, cut off", |g| {
+        let x = argument(g, "x", &[('S', 2), ('N', 3), ('C', 5), ('H', 7), ('W', 33)])?;
+        avg_pool2d_ceil(g, "y", x, 4)
+    });
+    cases.push(cut_off.at_most(CHECKED));
     cases
 }
 

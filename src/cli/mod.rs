@@ -4,11 +4,13 @@ mod data;
 mod eval;
 mod gradcheck;
 mod info;
+mod npy;
 mod parity;
 mod presets;
 mod profile;
 mod progress;
 mod sample;
+mod toy;
 mod train;
 
 use crate::backend::Target;
@@ -37,6 +39,8 @@ enum Command {
     Eval(eval::Args),
     /// Draw posterior weight samples of a run into a file.
     Sample(sample::Args),
+    /// Every method on a cubic regression, beside Hamiltonian Monte Carlo.
+    Toy(toy::Args),
     /// Time each call of a training step beside the machine's ceilings.
     Profile(profile::Args),
     /// Compare every gradient with finite differences.
@@ -132,13 +136,21 @@ impl Machine {
     /// # Errors
     /// When the pool cannot be started, or what `work` returns.
     pub fn install<R: Send>(&self, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
-        if self.threads == Some(0) {
-            return Err(Error::input("threads: expected at least 1, found 0"));
-        }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.unwrap_or(0)).build();
-        let pool = pool.map_err(|error| Error::run(format!("the threads cannot be started: {error}")))?;
-        pool.install(work)
+        install(self.threads, work)
     }
+}
+
+/// Runs `work` in a pool of so many threads.
+///
+/// # Errors
+/// When the pool cannot be started, or what `work` returns.
+pub fn install<R: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+    if threads == Some(0) {
+        return Err(Error::input("threads: expected at least 1, found 0"));
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
+    let pool = pool.map_err(|error| Error::run(format!("the threads cannot be started: {error}")))?;
+    pool.install(work)
 }
 
 /// Parses the command line and runs the subcommand.
@@ -147,6 +159,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(*args),
         Command::Eval(args) => eval::run(args),
         Command::Sample(args) => sample::run(args),
+        Command::Toy(args) => toy::run(args),
         Command::Profile(args) => profile::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Parity(args) => parity::run(args),

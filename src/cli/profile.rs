@@ -10,7 +10,8 @@ use std::path::PathBuf;
 /// Arguments of `bbh profile`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Training step: lenet-full, lenet-sliced, lenet-shared, lenet-bbb, lenet-dropout, lenet-ensemble, lenet-mnf or lenet-map (map for short), or the same with mlp.
+    /// Training step: lenet-full, lenet-sliced, lenet-shared, lenet-bbb, lenet-dropout, lenet-ensemble, lenet-mnf or lenet-map (map
+    /// for short), or the same with mlp or resnet.
     #[arg(long, default_value = "lenet-shared", value_name = "NAME")]
     config: String,
     /// Images of a step. Default: 100.

@@ -1,14 +1,12 @@
 //! `bbh sample`.
 
-use super::{Machine, print};
+use super::{Machine, npy, print};
 use crate::eval::plans::posterior;
 use crate::eval::posterior::SAMPLES_AT_ONCE;
 use crate::method::Networks;
 use crate::train::Trainer;
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `bbh sample`.
@@ -64,7 +62,7 @@ pub fn run(args: Args) -> Result<()> {
         let weights = draw(&mut trainer, args.count)?;
         let written = match format {
             Format::Safetensors => write_safetensors(&args.out, &trainer, args.count, &weights),
-            Format::Npy => write_npy(&args.out, args.count, &weights),
+            Format::Npy => npy::write(&args.out, args.count, &weights).map_err(|error| error.to_string()),
         };
         written.map_err(|error| Error::run(format!("{}: cannot be written: {error}", args.out.display())))?;
         let total: usize = trainer.planned.specs.iter().map(|spec| spec.elements()).sum();
@@ -123,29 +121,4 @@ fn write_safetensors(
         views.push((spec.name.clone(), view));
     }
     safetensors::serialize_to_file(views, None, path).map_err(|error| error.to_string())
-}
-
-/// NumPy's format 1.0: magic, header padded to 64 bytes, then [count, weights] in C order, little-endian f32.
-fn write_npy(path: &Path, count: usize, weights: &[Vec<f32>]) -> std::result::Result<(), String> {
-    let total: usize = weights.iter().map(|values| values.len() / count).sum();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {total}), }}");
-    let padded = (10 + header.len() + 1).next_multiple_of(64) - 10;
-    header.push_str(&" ".repeat(padded - 1 - header.len()));
-    header.push('\n');
-    let write = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(File::create(path)?);
-        file.write_all(b"\x93NUMPY\x01\x00")?;
-        file.write_all(&(header.len() as u16).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
-        for sample in 0..count {
-            for values in weights {
-                let len = values.len() / count;
-                values[sample * len..(sample + 1) * len]
-                    .iter()
-                    .try_for_each(|value| file.write_all(&value.to_le_bytes()))?;
-            }
-        }
-        file.flush()
-    };
-    write().map_err(|error| error.to_string())
 }

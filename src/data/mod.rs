@@ -1,10 +1,12 @@
-//! Labelled image sets: files in IDX format, CIFAR-10, digits and letters rendered by the program, uniform noise.
+//! Labelled image sets: files in IDX format, CIFAR-10, digits and letters rendered by the program, uniform noise; the cubic
+//! regression.
 
 pub mod cifar;
 pub mod fetch;
 mod folder;
 pub mod idx;
 pub mod synthetic;
+pub mod toy;
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -183,6 +183,15 @@ impl<'g, 's> Emit<'g, 's> {
         (target, Write::Add)
     }
 
+    /// Where the gradient of an input goes; memory that nobody reads when it is not wanted.
+    pub fn gradient_or_scratch(&mut self, input: TensorId) -> (Region, Write) {
+        if self.wants(input) {
+            return self.gradient_target(input);
+        }
+        let len = self.graph.shape(input).elements();
+        (self.scratch("unused.gradient", Dtype::Real, len), Write::Set)
+    }
+
     /// The optimiser to apply in the reverse pass to a weight [1, O, I] of a linear map over `rows` rows, when its gradient
     /// need not be stored: one use, few rows, and too large to be one of the small parameters. Marks it as updated.
     pub fn rank_update(&mut self, weight: TensorId, rows: u32) -> Option<Optimizer> {

@@ -1,8 +1,9 @@
 //! The list of ops, as plain data: what a node of the graph computes. Rules (shapes, calls, gradients) stand in `ops`.
 
 use crate::call::{
-    AugmentDims, BiasDims, Conv2dDims, DropoutDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, OneHotDims,
-    PairwiseDims, Pool2dDims, SampleDims, ScaledGroup, Schedule, SoftmaxDims, Unary,
+    AugmentDims, BiasDims, Conv2dDims, DropoutDims, GatherDims, GaussianGroup, LinearDims, NoiseDims, NormDims,
+    OneHotDims, PairwiseDims, Pool2dDims, SampleDims, ScaledGroup, Schedule, ShortcutDims, SoftmaxDims, SubsetDims,
+    Unary,
 };
 
 /// One op with its dims. Inputs and outputs are listed by each op's file in `ops`.
@@ -34,6 +35,10 @@ pub enum Op {
     MaxPool2d(Pool2dDims),
     /// x -> y
     AvgPool2d(Pool2dDims),
+    /// x, gamma, beta -> y, statistics
+    Norm(NormDims),
+    /// h, x -> h, with x added to its middle channels
+    Shortcut(ShortcutDims),
     /// z -> [z, one-hot]
     ConcatOneHot(OneHotDims),
     /// x -> x - mean over samples
@@ -50,6 +55,8 @@ pub enum Op {
     Normal(NoiseDims),
     /// -> y
     Uniform(NoiseDims),
+    /// parts -> y [S, M], some of the elements of each sample's vector
+    Subset(Vec<SubsetDims>),
     /// x -> y, elements kept at random and scaled
     Dropout(DropoutDims),
     /// x, loss (1 element) -> x + step * sign(d loss / dx), a constant for gradients
@@ -91,7 +98,7 @@ impl Op {
     pub fn reads_blocks(&self, index: usize) -> bool {
         match self {
             Self::Linear(..) | Self::Conv2d(..) | Self::Conv2dPool(..) | Self::Bias(..) => index > 0,
-            Self::Scale(..) | Self::ScaleByScalar(..) | Self::HalfSquaredNorm | Self::Keep => true,
+            Self::Scale(..) | Self::ScaleByScalar(..) | Self::HalfSquaredNorm | Self::Keep | Self::Subset(..) => true,
             Self::NearestNeighbourKl(..) | Self::PerWeightKl(..) => true,
             _ => false,
         }
@@ -113,6 +120,8 @@ impl Op {
             Self::HalfSquaredNorm => "half_squared_norm",
             Self::MaxPool2d(..) => "max_pool2d",
             Self::AvgPool2d(..) => "avg_pool2d",
+            Self::Norm(..) => "norm",
+            Self::Shortcut(..) => "shortcut",
             Self::ConcatOneHot(..) => "concat_one_hot",
             Self::CenterSamples(..) => "center_samples",
             Self::MeanSamples(..) => "mean_samples",
@@ -121,6 +130,7 @@ impl Op {
             Self::SoftmaxXent(..) => "softmax_xent",
             Self::Normal(..) => "normal",
             Self::Uniform(..) => "uniform",
+            Self::Subset(..) => "subset",
             Self::Dropout(..) => "dropout",
             Self::FastGradientSign(..) => "fast_gradient_sign",
             Self::NearestNeighbourKl(..) => "nearest_neighbour_kl",

@@ -2,6 +2,7 @@
 //! independent Gaussian, w = mean + sigma * eps with eps ~ N(0, 1) (section 3.2), sigma^2 = e^log variance, trained on the
 //! variational free energy KL(q(w) || p(w)) - E log p(data | w) (equation 1), prior N(0, prior_scale^2).
 
+use super::discriminator::discriminator_loss;
 use super::{KlKind, Method, Networks, sample_kl, start_of_mean, total};
 use crate::Result;
 use crate::call::MOST_PARTS;
@@ -17,6 +18,8 @@ const SPREAD: f32 = 0.05;
 pub struct Bbb {
     /// In closed form, or an estimate from the samples.
     pub kl: KlKind,
+    /// Weights that a discriminator sees in a step.
+    pub random_weights: usize,
     pub prior_scale: f32,
     /// Standard deviation at which weights start; log variances start as N(2 ln of it, 0.05^2).
     pub initial_sigma: f32,
@@ -43,7 +46,7 @@ impl Method for Bbb {
 
     fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &Weights) -> Result<Option<TensorId>> {
         if self.kl != KlKind::ClosedForm {
-            return sample_kl(g, self.kl, &weights.tensors, self.prior_scale);
+            return sample_kl(g, self.kl, &weights.tensors, (self.prior_scale, self.random_weights));
         }
         let posteriors = self.posteriors(g, specs)?;
         let mut terms = Vec::new();
@@ -51,6 +54,10 @@ impl Method for Bbb {
             terms.push(gaussian_kl(g, &format!("kl{index}"), parts, self.prior_scale)?);
         }
         total(g, "kl", &terms)
+    }
+
+    fn auxiliary_loss(&self, g: &mut Graph, weights: &[TensorId]) -> Result<Option<TensorId>> {
+        discriminator_loss(g, self.kl, weights, (self.prior_scale, self.random_weights))
     }
 }
 

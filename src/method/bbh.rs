@@ -1,5 +1,6 @@
 //! Bayes by Hypernet (arXiv 1711.01297): q(w) is the push-forward of z ~ N(0, I) through generators.
 
+use super::discriminator::discriminator_loss;
 use super::generator::{Generator, shared_slices};
 use super::{Method, Networks, sample_kl};
 use crate::graph::{Graph, Shape, TensorId};
@@ -42,6 +43,8 @@ pub enum KlKind {
     PerWeight,
     /// The integral itself, for Gaussian weights.
     ClosedForm,
+    /// The log ratio that a network learns by telling generated weights from draws of the prior.
+    Disc,
     /// No KL term.
     None,
 }
@@ -69,6 +72,8 @@ pub struct Bbh {
     /// Subtracts the mean over the samples from the generated weights.
     pub zero_mean: bool,
     pub kl: KlKind,
+    /// Weights that a discriminator sees in a step.
+    pub random_weights: usize,
     pub prior_scale: f32,
     /// Hidden units of the generators.
     pub hidden: Vec<usize>,
@@ -93,7 +98,11 @@ impl Method for Bbh {
     }
 
     fn kl(&self, g: &mut Graph, _specs: &[WeightSpec], weights: &Weights) -> Result<Option<TensorId>> {
-        sample_kl(g, self.kl, &weights.tensors, self.prior_scale)
+        sample_kl(g, self.kl, &weights.tensors, (self.prior_scale, self.random_weights))
+    }
+
+    fn auxiliary_loss(&self, g: &mut Graph, weights: &[TensorId]) -> Result<Option<TensorId>> {
+        discriminator_loss(g, self.kl, weights, (self.prior_scale, self.random_weights))
     }
 }
 

@@ -3,6 +3,8 @@
 mod auxiliary;
 mod bbb;
 mod bbh;
+mod discriminator;
+mod draws_kl;
 mod dropout;
 mod ensemble;
 mod flow;
@@ -12,6 +14,7 @@ mod mnf;
 
 pub use bbb::Bbb;
 pub use bbh::{Bbh, GeneratorKind, InitKind, KlKind, NoiseKind};
+pub use draws_kl::draws_kl;
 pub use dropout::Dropout;
 pub use ensemble::Ensemble;
 pub use generator::shared_slices;
@@ -53,6 +56,15 @@ pub trait Method {
     /// # Errors
     /// When the estimate needs more samples than there are.
     fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &Weights) -> Result<Option<TensorId>>;
+
+    /// What else a step minimises, with a factor of 1 from the first step on and gradients of its own only: the loss of a
+    /// discriminator; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`kl`](Self::kl).
+    fn auxiliary_loss(&self, _g: &mut Graph, _weights: &[TensorId]) -> Result<Option<TensorId>> {
+        Ok(None)
+    }
 }
 
 /// The networks that a method predicts with.
@@ -96,8 +108,13 @@ fn decay(g: &mut Graph, specs: &[WeightSpec], weights: &[TensorId], prior_scale:
     Ok(Some(scale(g, "decay", sum, 1.0 / prior_scale)?))
 }
 
-/// The divergence from N(0, prior_scale^2), estimated from samples of the weights.
-fn sample_kl(g: &mut Graph, kl: KlKind, weights: &[TensorId], prior_scale: f32) -> Result<Option<TensorId>> {
+/// The divergence from N(0, prior_scale^2), estimated from samples of the weights, `random_weights` of them by a discriminator.
+fn sample_kl(
+    g: &mut Graph,
+    kl: KlKind,
+    weights: &[TensorId],
+    (prior_scale, random_weights): (f32, usize),
+) -> Result<Option<TensorId>> {
     match kl {
         KlKind::None => Ok(None),
         KlKind::Full => nearest_neighbour_kl(g, "kl", weights, prior_scale).map(Some),
@@ -105,6 +122,7 @@ fn sample_kl(g: &mut Graph, kl: KlKind, weights: &[TensorId], prior_scale: f32) 
             let parts = per_weight_kl(g, "kl", weights, prior_scale)?;
             total(g, "kl.sum", &parts)
         }
+        KlKind::Disc => discriminator::kl(g, weights, random_weights).map(Some),
         KlKind::ClosedForm => {
             Err(Error::input("kl: closed-form needs the density of the weights; choose full or per-weight"))
         }

@@ -3,11 +3,13 @@
 mod lenet;
 mod likelihood;
 mod mlp;
+mod resnet;
 mod weights;
 
 pub use lenet::LeNet;
 pub use likelihood::Likelihood;
 pub use mlp::Mlp;
+pub use resnet::ResNet;
 pub use weights::{Multipliers, Weights};
 
 use crate::Result;

@@ -2,7 +2,7 @@
 //! estimation using Real NVP"): a random half of z stays as it is, the other half moves towards a mean by gates, both of which
 //! depend on the half that stays. One call for up to [`MOST_PARTS`](crate::call::MOST_PARTS) vectors.
 
-use super::{expect_parts, gradient_or_scratch, gradient_or_zero, mismatch, outputs};
+use super::{expect_parts, gradient_or_zero, mismatch, outputs};
 use crate::Result;
 use crate::call::{GaussianGroup, Kind, Write};
 use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
@@ -135,6 +135,6 @@ pub(super) fn backward(e: &mut Emit, node: &Node, group: &GaussianGroup) {
     }
     reads.push(e.words());
     reads.push(gradient_or_zero(e, log_determinant));
-    let writes: Vec<_> = node.inputs.iter().map(|&input| gradient_or_scratch(e, input)).collect();
+    let writes: Vec<_> = node.inputs.iter().map(|&input| e.gradient_or_scratch(input)).collect();
     e.call(Kind::CouplingGrad(*group), &reads, &writes);
 }

@@ -2,7 +2,7 @@
 //! equation 10; Blundell et al. 2015, section 3.2) and their divergence from N(0, prior_scale^2) in closed form. One call for
 //! up to [`MOST_PARTS`](crate::call::MOST_PARTS) tensors.
 
-use super::{expect_parts, gradient_or_scratch, mismatch};
+use super::{expect_parts, mismatch};
 use crate::Result;
 use crate::call::{Dtype, GaussianGroup, Kind, Region, Write};
 use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
@@ -78,7 +78,7 @@ pub(super) fn samples_backward(e: &mut Emit, node: &Node, group: &GaussianGroup)
         let log_variance = e.value(inputs[1]);
         wanted.push(log_variance.elements() as u32, group.streams[index]);
         reads.extend([log_variance, dy]);
-        writes.extend(inputs.iter().map(|&input| gradient_or_scratch(e, input)));
+        writes.extend(inputs.iter().map(|&input| e.gradient_or_scratch(input)));
     }
     if wanted.parts > 0 {
         reads.push(e.words());
@@ -100,7 +100,7 @@ pub(super) fn kl_backward(e: &mut Emit, node: &Node, prior_scale: f32) {
             continue;
         }
         reads.extend(e.values(inputs));
-        writes.extend(inputs.iter().map(|&input| gradient_or_scratch(e, input)));
+        writes.extend(inputs.iter().map(|&input| e.gradient_or_scratch(input)));
     }
     if !reads.is_empty() {
         let elements = elements(&reads);

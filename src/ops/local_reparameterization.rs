@@ -1,7 +1,7 @@
 //! Local reparameterisation (Kingma, Salimans & Welling 2015, "Variational dropout and the local reparameterization trick",
 //! equation 6): the outputs of a layer of Gaussian weights are drawn, not its weights.
 
-use super::{gradient_or_scratch, mismatch};
+use super::mismatch;
 use crate::Result;
 use crate::call::{Dtype, Kind, Write};
 use crate::graph::{Emit, Graph, Node, Op, TensorId};
@@ -32,7 +32,7 @@ pub(super) fn forward(e: &mut Emit, node: &Node, stream: u32) {
 pub(super) fn backward(e: &mut Emit, node: &Node, stream: u32) {
     let Some(dy) = e.gradient(node.outputs[0]) else { return };
     let reads = [e.value(node.inputs[1]), dy, e.words()];
-    let writes = [gradient_or_scratch(e, node.inputs[0]), gradient_or_scratch(e, node.inputs[1])];
+    let writes = [e.gradient_or_scratch(node.inputs[0]), e.gradient_or_scratch(node.inputs[1])];
     let elements = dy.elements() as u32;
     e.call(Kind::LocalReparameterizationGrad { elements, stream }, &reads, &writes);
 }

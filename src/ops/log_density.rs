@@ -1,6 +1,6 @@
 //! Log densities of independent Gaussians: sum of -(ln 2 pi + v + (z - mean)^2 e^-v) / 2, v the log variance.
 
-use super::{expect_parts, gradient_or_scratch, mismatch};
+use super::{expect_parts, mismatch};
 use crate::Result;
 use crate::call::{Dtype, Kind, Region, Write};
 use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
@@ -37,7 +37,7 @@ pub(super) fn backward(e: &mut Emit, node: &Node) {
     for inputs in node.inputs.chunks(3).filter(|inputs| inputs.iter().any(|&input| e.wants(input))).collect::<Vec<_>>()
     {
         reads.extend(e.values(inputs));
-        writes.extend(inputs.iter().map(|&input| gradient_or_scratch(e, input)));
+        writes.extend(inputs.iter().map(|&input| e.gradient_or_scratch(input)));
     }
     if !reads.is_empty() {
         let elements = elements(&reads);

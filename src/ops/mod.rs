@@ -16,12 +16,15 @@ pub mod linear;
 pub mod local_reparameterization;
 pub mod log_density;
 pub mod noise;
+pub mod norm;
 pub mod pairwise;
 pub mod per_weight_kl;
 pub mod pool2d;
 pub mod samples;
 pub mod scaled;
+pub mod shortcut;
 pub mod softmax;
+pub mod subset;
 
 use crate::call::{Dtype, Kind, MOST_PARTS, Region, Write};
 use crate::graph::{Emit, Graph, Node, Op, Shape, TensorId};
@@ -43,6 +46,8 @@ pub fn forward(e: &mut Emit, node: &Node) {
         Op::HalfSquaredNorm => elementwise::half_squared_norm_forward(e, node),
         Op::MaxPool2d(d) => pool2d::max_forward(e, node, d),
         Op::AvgPool2d(d) => pool2d::avg_forward(e, node, d),
+        Op::Norm(d) => norm::forward(e, node, d),
+        Op::Shortcut(d) => shortcut::forward(e, node, d),
         Op::ConcatOneHot(d) => samples::concat_one_hot_forward(e, node, d),
         Op::CenterSamples(d) => samples::center_forward(e, node, d),
         Op::MeanSamples(d) => samples::mean_forward(e, node, d),
@@ -51,6 +56,7 @@ pub fn forward(e: &mut Emit, node: &Node) {
         Op::SoftmaxXent(d) => softmax::xent_forward(e, node, d),
         Op::Normal(d) => noise::normal_forward(e, node, d),
         Op::Uniform(d) => noise::uniform_forward(e, node, d),
+        Op::Subset(parts) => subset::forward(e, node, parts),
         Op::Dropout(d) => dropout::forward(e, node, d),
         Op::FastGradientSign(step) => adversarial::forward(e, node, *step),
         Op::NearestNeighbourKl(parts) => pairwise::forward(e, node, parts),
@@ -91,6 +97,8 @@ pub fn backward(e: &mut Emit, node: &Node) -> Result<()> {
         Op::HalfSquaredNorm => elementwise::half_squared_norm_backward(e, node),
         Op::MaxPool2d(d) => pool2d::max_backward(e, node, d),
         Op::AvgPool2d(d) => pool2d::avg_backward(e, node, d),
+        Op::Norm(d) => norm::backward(e, node, d),
+        Op::Shortcut(d) => shortcut::backward(e, node, d),
         Op::ConcatOneHot(d) => samples::concat_one_hot_backward(e, node, d),
         Op::CenterSamples(d) => samples::center_backward(e, node, d),
         Op::MeanSamples(d) => samples::mean_backward(e, node, d),
@@ -99,6 +107,7 @@ pub fn backward(e: &mut Emit, node: &Node) -> Result<()> {
         Op::SoftmaxXent(d) => softmax::xent_backward(e, node, d),
         Op::NearestNeighbourKl(parts) => pairwise::backward(e, node, parts),
         Op::PerWeightKl(d) => per_weight_kl::backward(e, node, d),
+        Op::Subset(parts) => subset::backward(e, node, parts),
         Op::Dropout(d) => dropout::backward(e, node, d),
         Op::GaussianSamples(group) => gaussian::samples_backward(e, node, group),
         Op::GaussianKl { prior_scale } => gaussian::kl_backward(e, node, *prior_scale),
@@ -133,15 +142,6 @@ fn not_differentiable(node: &Node) -> Result<()> {
 /// The error of an op whose input has another shape than it can take.
 fn mismatch(g: &Graph, op: &str, name: &str, argument: &str, found: TensorId, expected: &str) -> Error {
     Error::input(format!("{op} {name}: expected {argument} {expected}, found {} in {}", g.shape(found), g.name(found)))
-}
-
-/// Where the gradient of an input goes; memory that nobody reads when it is not wanted.
-fn gradient_or_scratch(e: &mut Emit, input: TensorId) -> (Region, Write) {
-    if e.wants(input) {
-        return e.gradient_target(input);
-    }
-    let len = e.graph.shape(input).elements();
-    (e.scratch("unused.gradient", Dtype::Real, len), Write::Set)
 }
 
 /// The complete gradient of an output, or zeros where nothing that depends on it has one.

@@ -24,6 +24,30 @@ pub fn avg_pool2d(g: &mut Graph, name: &str, x: TensorId, kernel: usize, stride:
     Ok(g.node(Op::AvgPool2d(dims), name, &[x], &[("", shape, Dtype::Real)])?[0])
 }
 
+/// x [S, N, C, H, W] -> y [S, N, C, ceil(H / K), ceil(W / K)]: the mean of each window, windows K apart; those at the lower and
+/// right border hold what is left of the image (as in TensorFlow's SAME).
+///
+/// # Errors
+/// When K is zero.
+pub fn avg_pool2d_ceil(g: &mut Graph, name: &str, x: TensorId, kernel: usize) -> Result<TensorId> {
+    let [samples, batch, channels, height, width] = axes(g, "avg_pool2d", name, "x", x, "SNCHW")?;
+    if kernel == 0 {
+        return Err(mismatch(g, "avg_pool2d", name, "x", x, "and a window of at least 1x1"));
+    }
+    let dims = Pool2dDims {
+        images: (samples * batch * channels) as u32,
+        height: height as u32,
+        width: width as u32,
+        kernel: kernel as u32,
+        stride: kernel as u32,
+        out_height: height.div_ceil(kernel) as u32,
+        out_width: width.div_ceil(kernel) as u32,
+    };
+    let (height, width) = (dims.out_height as usize, dims.out_width as usize);
+    let shape = Shape::new(&[('S', samples), ('N', batch), ('C', channels), ('H', height), ('W', width)]);
+    Ok(g.node(Op::AvgPool2d(dims), name, &[x], &[("", shape, Dtype::Real)])?[0])
+}
+
 /// x [S, N, C, H, W] -> y [S, N, I = C]: the mean of each image's channel (square images).
 ///
 /// # Errors
@@ -76,7 +100,7 @@ pub(super) fn avg_forward(e: &mut Emit, node: &Node, d: &Pool2dDims) {
     e.call(Kind::AvgPool2dForward(*d), &[x], &[(y, Write::Set)]);
 }
 
-/// Each element of a window gets dy / K^2.
+/// Each element of a window gets dy over their number.
 pub(super) fn avg_backward(e: &mut Emit, node: &Node, d: &Pool2dDims) {
     let Some(dy) = e.gradient(node.outputs[0]) else { return };
     if e.wants(node.inputs[0]) {

@@ -1,7 +1,7 @@
 //! Gaussian weights whose means are scaled by multipliers z of their inputs or outputs, the multiplicative noise of Louizos &
 //! Welling 2017 ("Multiplicative normalizing flows", equations 4 and 5): w ~ N(z mean, sigma^2) for each sample of z.
 
-use super::{axes, expect_parts, gradient_or_scratch, mismatch, outputs};
+use super::{axes, expect_parts, mismatch, outputs};
 use crate::Result;
 use crate::call::{Dtype, GaussianGroup, Kind, ScaledGroup, ScaledPart, Write};
 use crate::graph::{Emit, Graph, Node, Op, TensorId};
@@ -105,7 +105,7 @@ pub(super) fn backward(e: &mut Emit, node: &Node, group: &ScaledGroup) {
         if inputs[..2].iter().any(|&input| e.wants(input)) {
             wanted.push(group.part[index]);
             reads.extend([e.value(inputs[0]), e.value(inputs[1]), dy]);
-            writes.extend(inputs[..2].iter().map(|&input| gradient_or_scratch(e, input)));
+            writes.extend(inputs[..2].iter().map(|&input| e.gradient_or_scratch(input)));
         }
         if let Some(&log_variance) = inputs.get(2)
             && e.wants(log_variance)

@@ -1,7 +1,7 @@
 //! Fusions, as rewrites of nodes before any call is emitted, so that forward and reverse stay one rule:
-//! linear + activation, conv2d + activation, conv2d + bias + ReLU + 2x2 max pool.
+//! linear + activation, conv2d + activation, norm + ReLU, conv2d + bias + ReLU + 2x2 max pool.
 
-use crate::call::{Conv2dDims, Dtype, Pool2dDims, Unary};
+use crate::call::{Conv2dDims, Dtype, NormDims, Pool2dDims, Unary};
 use crate::graph::{Graph, Node, Op, Source, Tensor, TensorId};
 
 /// Rewrites the graph's nodes. Tensors in `fixed` keep their own node.
@@ -24,8 +24,10 @@ fn fuse_at(graph: &mut Graph, index: usize, fixed: &[TensorId], notes: &mut Vec<
     let first = graph.nodes.remove(producer);
     notes.push(format!("{}: {} + {} in one call", first.name, first.op.name(), consumer.op.name()));
     let mut outputs = vec![consumer.outputs[0]];
-    if let Op::Conv2dPool(_) = op {
-        outputs.push(argmax(graph, consumer.outputs[0], first.outputs.get(1).copied()));
+    match op {
+        Op::Conv2dPool(_) => outputs.push(argmax(graph, consumer.outputs[0], first.outputs.get(1).copied())),
+        Op::Norm(_) => outputs.extend(&first.outputs[1..]),
+        _ => {}
     }
     let node = Node { op, name: first.name, inputs: first.inputs, outputs };
     graph.nodes.insert(index - 1, node);
@@ -48,6 +50,7 @@ fn merged(first: &Op, second: &Op) -> Option<Op> {
     match (first, second) {
         (Op::Linear(d, Unary::Identity), Op::Unary(f)) if f.gradient_from_output() => Some(Op::Linear(*d, *f)),
         (Op::Conv2d(d, Unary::Identity), Op::Unary(f)) if f.gradient_from_output() => Some(Op::Conv2d(*d, *f)),
+        (Op::Norm(d), Op::Unary(Unary::Relu)) if d.relu == 0 => Some(Op::Norm(NormDims { relu: 1, ..*d })),
         (Op::Conv2d(d, Unary::Relu), Op::MaxPool2d(p)) if halves(d, p) => Some(Op::Conv2dPool(*d)),
         _ => None,
     }

@@ -135,6 +135,14 @@ impl Kind {
             Self::MaxPool2dForward(d) | Self::MaxPool2dGrad(d) | Self::AvgPool2dForward(d) | Self::AvgPool2dGrad(d) => {
                 format!("{} images {}x{} K{} stride {}", d.images, d.height, d.width, d.kernel, d.stride)
             }
+            Self::NormForward(d) | Self::NormGrad(d) => {
+                let (over, relu) =
+                    (if d.per_image == 1 { "instance" } else { "batch" }, if d.relu == 1 { " relu" } else { "" });
+                format!("S{} N{} C{} inner {} {over}{relu}", d.samples, d.batch, d.channels, d.inner)
+            }
+            Self::ShortcutForward(d) | Self::ShortcutGrad(d) => {
+                format!("{} images C{} + C{} inner {}", d.images, d.channels, d.narrow, d.inner)
+            }
             Self::ConcatOneHot(d) | Self::ConcatOneHotGrad(d) => {
                 format!("S{} C{} k{}", d.samples, d.conditions, d.noise)
             }
@@ -167,6 +175,9 @@ impl Kind {
                 format!("S{} D{} in {} parts", group.samples, group.elements, group.parts)
             }
             Self::GatherBatch(d) => format!("S{} N{} of {} x {} pixels", d.members, d.batch, d.images, d.pixels),
+            Self::Subset(d) | Self::SubsetGrad(d) => {
+                format!("S{} {} of {}, part of {}", d.samples, d.chosen, d.total, d.weights)
+            }
             Self::Dropout(d) => format!("{} keep {}", d.elements, d.keep),
             Self::Augment(d) => format!("N{} of {} x {} x {} to {}", d.batch, d.channels, d.height, d.width, d.side),
             Self::AdvanceStep(_) => String::new(),

@@ -6,7 +6,7 @@ use crate::train::options::{Anneal, MethodKind, ModelKind, Options};
 use crate::{Error, Result};
 
 /// Names that [`named`] knows.
-pub const CONFIGS: [&str; 17] = [
+pub const CONFIGS: [&str; 25] = [
     "lenet-full",
     "lenet-sliced",
     "lenet-shared",
@@ -24,10 +24,18 @@ pub const CONFIGS: [&str; 17] = [
     "mlp-dropout",
     "mlp-ensemble",
     "mlp-mnf",
+    "resnet-full",
+    "resnet-sliced",
+    "resnet-shared",
+    "resnet-map",
+    "resnet-bbb",
+    "resnet-dropout",
+    "resnet-ensemble",
+    "resnet-mnf",
 ];
 
 /// The configuration of a named step: batch 100 and S = 5 unless `options` say otherwise, the KL term on, Adam. `map` is short
-/// for `lenet-map`.
+/// for `lenet-map`; `resnet` is that of CIFAR5, on crops.
 ///
 /// # Errors
 /// When the name is unknown, or an option has a value that no run can have.
@@ -35,7 +43,11 @@ pub fn named(name: &str, options: Options) -> Result<Config> {
     let unknown = || Error::input(format!("config: expected one of {}, found {name}", CONFIGS.join(", ")));
     let known = if CONFIGS.contains(&name) { name } else { return Err(unknown()) };
     let (model, weights) = known.split_once('-').unwrap_or(("lenet", known));
-    let model = if model == "mlp" { ModelKind::Mlp } else { ModelKind::Lenet };
+    let (model, data) = match model {
+        "mlp" => (ModelKind::Mlp, options.data),
+        "resnet" => (ModelKind::Resnet, Some("cifar5".into())),
+        _ => (ModelKind::Lenet, options.data),
+    };
     let (method, generator) = match weights {
         "full" => (MethodKind::Bbh, GeneratorKind::LayerWise),
         "sliced" => (MethodKind::Bbh, GeneratorKind::Sliced),
@@ -47,6 +59,7 @@ pub fn named(name: &str, options: Options) -> Result<Config> {
         _ => (MethodKind::Map, GeneratorKind::Shared),
     };
     Config::resolve(Options {
+        data,
         model: Some(model),
         method: Some(method),
         generator: Some(generator),

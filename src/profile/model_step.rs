@@ -5,15 +5,18 @@ use crate::Result;
 use crate::backend::Target;
 use crate::data::ImageSet;
 use crate::train::config::Config;
+use crate::train::options::ModelKind;
 use crate::train::{Planned, Sets, Trainer};
 
-/// Profiles the training step of a configuration on 60,000 images of fixed bytes. On a device with a clock: some steps to warm
+/// Profiles the training step of a configuration on images of fixed bytes: 60,000 digits, for a residual
+/// network 20,000 colour images. On a device with a clock: some steps to warm
 /// up, `repeats` whole steps, then `repeats` times each call alone.
 ///
 /// # Errors
 /// When the configuration cannot be planned, the memory is missing or the device fails.
 pub fn step(name: &str, config: Config, target: Target, repeats: usize) -> Result<Profile> {
-    let planned = Planned::new(config, sets())?;
+    let sets = sets(config.model);
+    let planned = Planned::new(config, sets)?;
     planned.check_memory(target)?;
     let mut device = target.open(&planned.store, &planned.plans())?;
     let ceilings = device.ceilings()?;
@@ -29,17 +32,22 @@ pub fn step(name: &str, config: Config, target: Target, repeats: usize) -> Resul
     Ok(measure::counts(heading, plan, device, &calls).with_times(ceilings, device.math(), &times).sorted())
 }
 
-/// 60,000 training images 28x28, and a few for testing.
-fn sets() -> Sets {
-    let bytes: Vec<u8> = (0..78_400_u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
-    let set = |name: &str, hundreds: usize| ImageSet {
-        name: name.into(),
-        channels: 1,
-        height: 28,
-        width: 28,
-        classes: 10,
-        images: bytes.repeat(hundreds),
-        labels: (0..100 * hundreds).map(|i| (i % 10) as u8).collect(),
+/// Training images like MNIST's or, for a residual network, CIFAR5's, and a few for testing.
+fn sets(model: ModelKind) -> Sets {
+    let (channels, side, classes, train) = match model {
+        ModelKind::Resnet => (3, 32, 5, 200),
+        _ => (1, 28, 10, 600),
     };
-    Sets { train: set("fixed bytes", 600), valid: None, test: set("fixed bytes", 1), ood: None }
+    let bytes: Vec<u8> =
+        (0..100 * channels * side * side).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let set = |hundreds: usize| ImageSet {
+        name: "fixed bytes".into(),
+        channels,
+        height: side,
+        width: side,
+        classes,
+        images: bytes.repeat(hundreds),
+        labels: (0..100 * hundreds).map(|i| (i % classes) as u8).collect(),
+    };
+    Sets { train: set(train), valid: None, test: set(1), ood: None }
 }

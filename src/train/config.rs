@@ -1,15 +1,24 @@
 //! A run's settings, complete: options over a preset, checked.
 
+use super::defaults::{
+    RESNET_SIGMA, default_anneal, default_aux_hidden, default_depth, default_flow_hidden, default_flow_steps,
+    default_keep, default_members, default_ood, default_random_weights, default_rate, default_sigma, default_threshold,
+    default_width, is_cifar,
+};
 use super::options::{Anneal, DecayKind, MethodKind, ModelKind, OptimizerKind, Options};
 use super::presets::Preset;
 use crate::call::{Moments, Optimizer, Schedule};
 use crate::data::ImageSet;
 use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, Mnf, NoiseKind};
-use crate::model::{LeNet, Mlp, Model};
+use crate::model::{LeNet, Mlp, Model, ResNet};
 use crate::ops::augment::Crop;
+use crate::ops::norm::NormKind;
 use crate::ops::pairwise::MAX_SAMPLES;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+
+/// Steps in which a discriminator trains while the KL's factor is 0.
+const PRE_TRAINING_STEPS: u32 = 100;
 
 /// Everything that decides a run's result. Written to config.toml as resolved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,11 +28,19 @@ pub struct Config {
     pub method: MethodKind,
     pub model: ModelKind,
     pub mlp_units: Vec<usize>,
+    #[serde(default = "default_depth")]
+    pub depth: usize,
+    #[serde(default = "default_width")]
+    pub width: usize,
+    #[serde(default)]
+    pub norm: NormKind,
     pub generator: GeneratorKind,
     pub noise_dim: usize,
     pub noise: NoiseKind,
     pub zero_mean: bool,
     pub kl: KlKind,
+    #[serde(default = "default_random_weights")]
+    pub random_weights: usize,
     pub prior_scale: f32,
     #[serde(default = "default_sigma")]
     pub initial_sigma: f32,
@@ -79,29 +96,38 @@ impl Config {
             None => options,
         };
         let method = options.method.unwrap_or(MethodKind::Bbh);
+        let model = options.model.unwrap_or(ModelKind::Lenet);
         let data = options.data.unwrap_or_else(|| "synthetic".into());
         let synthetic = data == "synthetic";
         let epochs = options.epochs.unwrap_or(if synthetic { 6 } else { 10 });
         let bbb = method == MethodKind::Bbb;
         let kl = options.kl.unwrap_or(if bbb || method == MethodKind::Mnf { KlKind::ClosedForm } else { KlKind::Full });
         let mc = options.mc.unwrap_or(false);
-        let one_is_enough = bbb && !mc && !is_estimate(kl) || method == MethodKind::Mnf;
+        let drawn_once = bbb && !mc && !is_estimate(kl) && kl != KlKind::Disc;
+        let one_is_enough = drawn_once || method == MethodKind::Mnf;
         let generator = options.generator.unwrap_or(GeneratorKind::Shared);
         let config = Self {
             ood: options.ood.unwrap_or_else(|| default_ood(&data).into()),
             method,
-            model: options.model.unwrap_or(ModelKind::Lenet),
+            model,
             mlp_units: options.mlp_units.unwrap_or_else(|| vec![400, 400]),
+            depth: options.depth.unwrap_or_else(default_depth),
+            width: options.width.unwrap_or_else(default_width),
+            norm: options.norm.unwrap_or_default(),
             generator,
             noise_dim: options.noise_dim.unwrap_or(8),
             noise: options.noise.unwrap_or(NoiseKind::Aligned),
             zero_mean: options.zero_mean.unwrap_or(false),
             kl,
+            random_weights: options.random_weights.unwrap_or_else(default_random_weights),
             prior_scale: options.prior_scale.unwrap_or(1.0),
-            initial_sigma: options.initial_sigma.unwrap_or_else(default_sigma),
+            initial_sigma: options.initial_sigma.unwrap_or_else(|| match model {
+                ModelKind::Resnet => RESNET_SIGMA,
+                _ => default_sigma(),
+            }),
             keep: options.keep.unwrap_or_else(default_keep),
             members: options.members.unwrap_or(if is_cifar(&data) { 5 } else { default_members() }),
-            variance_threshold: options.variance_threshold.unwrap_or(if is_cifar(&data) {
+            variance_threshold: options.variance_threshold.unwrap_or(if model == ModelKind::Resnet {
                 0.3
             } else {
                 default_threshold()
@@ -120,7 +146,7 @@ impl Config {
             lr: options.lr.unwrap_or(default_rate(method, generator)),
             warmup: options.warmup.unwrap_or(100),
             decay: options.decay.unwrap_or(DecayKind::Cosine),
-            clip: options.clip,
+            clip: options.clip.or((kl == KlKind::Disc).then_some(5.0)),
             augment: options.augment.unwrap_or(is_cifar(&data)),
             batch: options.batch.unwrap_or(100),
             epochs,
@@ -142,9 +168,12 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         at_least_one("batch", self.batch)?;
         at_least_one("epochs", self.epochs)?;
+        at_least_one("depth", self.depth)?;
+        at_least_one("width", self.width)?;
         at_least_one("noise-dim", self.noise_dim)?;
         at_least_one("eval-samples", self.eval_samples)?;
         at_least_one("members", self.members)?;
+        at_least_one("random-weights", self.random_weights)?;
         self.hidden_units.iter().try_for_each(|&units| at_least_one("hidden-units", units))?;
         self.mlp_units.iter().try_for_each(|&units| at_least_one("mlp-units", units))?;
         positive("lr", self.lr)?;
@@ -233,15 +262,19 @@ impl Config {
                 flow_hidden: self.flow_hidden,
                 aux_hidden: self.aux_hidden,
             }),
-            MethodKind::Bbb => {
-                Box::new(Bbb { kl: self.kl, prior_scale: self.prior_scale, initial_sigma: self.initial_sigma })
-            }
+            MethodKind::Bbb => Box::new(Bbb {
+                kl: self.kl,
+                random_weights: self.random_weights,
+                prior_scale: self.prior_scale,
+                initial_sigma: self.initial_sigma,
+            }),
             MethodKind::Bbh => Box::new(Bbh {
                 generator: self.generator,
                 noise_dim: self.noise_dim,
                 noise: self.noise,
                 zero_mean: self.zero_mean,
                 kl: self.kl,
+                random_weights: self.random_weights,
                 prior_scale: self.prior_scale,
                 hidden: self.hidden_units.clone(),
                 init: self.init,
@@ -271,6 +304,19 @@ impl Config {
                 let inputs = set.channels * height * width;
                 Box::new(Mlp { inputs, hidden: self.mlp_units.clone(), classes: set.classes })
             }
+            ModelKind::Resnet => {
+                let network = ResNet {
+                    channels: set.channels,
+                    height,
+                    width,
+                    depth: self.depth,
+                    filters: self.width,
+                    norm: self.norm,
+                    final_norm: !matches!(self.method, MethodKind::Bbh | MethodKind::Bbb),
+                    classes: set.classes,
+                };
+                Box::new(network.checked()?)
+            }
         })
     }
 
@@ -295,7 +341,7 @@ impl Config {
             warmup_steps: self.warmup,
             decay_steps: if self.decay == DecayKind::Cosine { (self.epochs * steps_per_epoch) as u32 } else { 0 },
             final_fraction: 0.0,
-            anneal_start_step: steps(self.anneal.0),
+            anneal_start_step: steps(self.anneal.0).max(if self.kl == KlKind::Disc { PRE_TRAINING_STEPS } else { 0 }),
             anneal_length_steps: steps(self.anneal.1),
             beta1,
             beta2,
@@ -303,65 +349,9 @@ impl Config {
     }
 }
 
-/// The KL's factor reaches 1/3 at the last epoch; for the synthetic set, whose KL / N is six times as large, 1/12.
-fn default_anneal(epochs: f32, synthetic: bool) -> Anneal {
-    Anneal(epochs * 0.5, epochs * if synthetic { 6.0 } else { 1.5 })
-}
-
-/// The best of a few learning rates tried for few epochs of MNIST.
-fn default_rate(method: MethodKind, generator: GeneratorKind) -> f32 {
-    match (method, generator) {
-        (MethodKind::Bbh, GeneratorKind::Sliced | GeneratorKind::LayerWise) => 1e-3,
-        _ => 2e-3,
-    }
-}
-
-/// Log variance -9, as in the authors' code.
-fn default_sigma() -> f32 {
-    0.011_109
-}
-
-fn default_keep() -> f32 {
-    0.5
-}
-
-fn default_members() -> usize {
-    10
-}
-
-fn default_threshold() -> f32 {
-    0.5
-}
-
-fn default_flow_steps() -> usize {
-    2
-}
-
-fn default_flow_hidden() -> usize {
-    50
-}
-
-fn default_aux_hidden() -> usize {
-    100
-}
-
-fn is_cifar(data: &str) -> bool {
-    matches!(data, "cifar10" | "cifar5")
-}
-
 /// True for a KL that compares samples with each other.
 fn is_estimate(kl: KlKind) -> bool {
     matches!(kl, KlKind::Full | KlKind::PerWeight)
-}
-
-/// The out-of-distribution set that a newcomer would expect beside a data set.
-fn default_ood(data: &str) -> &'static str {
-    match data {
-        "mnist" | "fashion-mnist" => "notmnist",
-        "cifar5" => "cifar5-rest",
-        "synthetic" => "letters",
-        _ => "uniform",
-    }
 }
 
 fn at_least_one(key: &str, value: usize) -> Result<()> {

@@ -24,11 +24,10 @@ pub fn initialise(store: &Store, device: &mut dyn Backend, seed: u64) -> Result<
     let key = [seed as u32, (seed >> 32) as u32];
     let mut values = Vec::new();
     for (index, parameter) in store.parameters().iter().enumerate() {
-        let stream = Stream { key, stream: FIRST_STREAM + index as u32, step: 0 };
         let region = parameter.region;
         for first in (0..region.len).step_by(AT_ONCE) {
             values.resize(AT_ONCE.min(region.len - first), 0.0);
-            fill(parameter, stream, first, &mut values);
+            first_values((parameter, index), seed, first, &mut values);
             device.write(Region::contiguous(region.buffer, region.offset + first, values.len()), &values)?;
         }
     }
@@ -38,8 +37,9 @@ pub fn initialise(store: &Store, device: &mut dyn Backend, seed: u64) -> Result<
     device.write(store.metrics(), &[0f64; metric::COUNT])
 }
 
-/// Draws elements `start`, `start` + 1, ... of a parameter; `start` is a multiple of `CHUNK`.
-fn fill(parameter: &Parameter, stream: Stream, start: usize, values: &mut [f32]) {
+/// Draws elements `start`, `start` + 1, ... of parameter number `index` of a store; `start` is a multiple of 2^16.
+pub fn first_values((parameter, index): (&Parameter, usize), seed: u64, start: usize, values: &mut [f32]) {
+    let stream = Stream { key: [seed as u32, (seed >> 32) as u32], stream: FIRST_STREAM + index as u32, step: 0 };
     let columns = parameter.shape.sizes().last().copied().unwrap_or(1);
     values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
         let first = start + chunk * CHUNK;

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod config;
+mod defaults;
 mod folder;
 mod init;
 pub mod options;
@@ -13,7 +14,7 @@ pub mod step;
 mod trainer;
 
 pub use folder::RunFolder;
-pub use init::initialise;
+pub use init::{first_values, initialise};
 pub use planned::{Planned, Sets};
 pub use record::{EpochRecord, Sums};
 pub use trainer::{Pause, Trainer};

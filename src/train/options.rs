@@ -2,6 +2,7 @@
 
 use crate::call::Moments;
 use crate::method::{GeneratorKind, InitKind, KlKind, NoiseKind};
+use crate::ops::norm::NormKind;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -31,6 +32,8 @@ pub enum ModelKind {
     Lenet,
     /// Dense layers of `mlp-units`.
     Mlp,
+    /// Residual units of pre-activation: three scales of `depth` units, `width` filters in the first.
+    Resnet,
 }
 
 /// Optimisers by name.
@@ -86,6 +89,16 @@ pub struct Options {
     /// Hidden units of the main network, for --model mlp. Default: 400,400.
     #[arg(long, value_delimiter = ',', value_name = "UNITS")]
     pub mlp_units: Option<Vec<usize>>,
+    /// Residual units of each of the three scales, for --model resnet. Default: 5.
+    #[arg(long, value_name = "UNITS")]
+    pub depth: Option<usize>,
+    /// Filters of the first scale of --model resnet; each further one has twice as many. Default: 16.
+    #[arg(long, value_name = "FILTERS")]
+    pub width: Option<usize>,
+    /// Whose mean and variance --model resnet normalises with: those of each image, or of the batch, on which a prediction then
+    /// depends. Default: instance.
+    #[arg(long, value_enum)]
+    pub norm: Option<NormKind>,
     /// How the generators divide the weights among themselves. Default: shared.
     #[arg(long, value_enum)]
     pub generator: Option<GeneratorKind>,
@@ -101,10 +114,14 @@ pub struct Options {
     /// The divergence from the prior. Default: full (bbb: closed-form).
     #[arg(long, value_enum)]
     pub kl: Option<KlKind>,
+    /// Weights of a step that the discriminator of --kl disc sees, drawn at random. Default: 5000.
+    #[arg(long, value_name = "M")]
+    pub random_weights: Option<usize>,
     /// Standard deviation of the prior (MAP: 1 / strength of the weight decay). Default: 1.
     #[arg(long, value_name = "SCALE")]
     pub prior_scale: Option<f32>,
-    /// Standard deviation at which the weights of --method bbb and mnf start. Default: 0.011109 (log variance -9).
+    /// Standard deviation at which the weights of --method bbb and mnf start. Default: 0.011109 (log variance -9), for --model
+    /// resnet 3.059e-7 (-30).
     #[arg(long, value_name = "SIGMA")]
     pub initial_sigma: Option<f32>,
     /// Probability with which --method dropout keeps an activation. Default: 0.5.
@@ -113,7 +130,7 @@ pub struct Options {
     /// Networks of --method ensemble. Default: 10, for cifar5 and cifar10 5.
     #[arg(long, value_name = "COUNT")]
     pub members: Option<usize>,
-    /// Largest standard deviation of the weights of --method mnf. Default: 0.5, for cifar5 and cifar10 0.3.
+    /// Largest standard deviation of the weights of --method mnf. Default: 0.5, for --model resnet 0.3.
     #[arg(long, value_name = "SIGMA")]
     pub variance_threshold: Option<f32>,
     /// Steps of the flows of --method mnf. Default: 2.
@@ -159,7 +176,7 @@ pub struct Options {
     /// How the learning rate falls after the warm-up. Default: cosine.
     #[arg(long, value_enum)]
     pub decay: Option<DecayKind>,
-    /// Clip each element of the gradients to [-BOUND, BOUND] (gradients are then stored).
+    /// Clip each element of the gradients to [-BOUND, BOUND] (gradients are then stored). Default: 5 with --kl disc, else none.
     #[arg(long, value_name = "BOUND")]
     pub clip: Option<f32>,
     /// Train on random standardised 24x24 crops, flipped and of random contrast, and evaluate the centre. Default: true for
@@ -225,11 +242,15 @@ impl Options {
             method: self.method.or(other.method),
             model: self.model.or(other.model),
             mlp_units: self.mlp_units.or(other.mlp_units),
+            depth: self.depth.or(other.depth),
+            width: self.width.or(other.width),
+            norm: self.norm.or(other.norm),
             generator: self.generator.or(other.generator),
             noise_dim: self.noise_dim.or(other.noise_dim),
             noise: self.noise.or(other.noise),
             zero_mean: self.zero_mean.or(other.zero_mean),
             kl: self.kl.or(other.kl),
+            random_weights: self.random_weights.or(other.random_weights),
             prior_scale: self.prior_scale.or(other.prior_scale),
             initial_sigma: self.initial_sigma.or(other.initial_sigma),
             keep: self.keep.or(other.keep),

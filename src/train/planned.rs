@@ -7,7 +7,7 @@ use crate::data::ImageSet;
 use crate::eval::posterior::Posterior;
 use crate::graph::Store;
 use crate::machine;
-use crate::method::{Method, Networks};
+use crate::method::{KlKind, Method, Networks};
 use crate::model::{Model, WeightSpec};
 use crate::ops::augment::Crop;
 use crate::ops::batch::DeviceSet;
@@ -78,7 +78,11 @@ impl Planned {
         };
         let samples = method.networks().samples(config.samples);
         let train = step.plan(&mut store, "train", samples, true)?;
-        let one_is_enough = method.networks() == Networks::Drawn && !config.mc && !config.zero_mean && samples > 1;
+        let one_is_enough = method.networks() == Networks::Drawn
+            && config.kl != KlKind::Disc
+            && !config.mc
+            && !config.zero_mean
+            && samples > 1;
         let early = match one_is_enough && step.schedule.anneal_start_step > 0 {
             true => Some(step.plan(&mut store, "train, one sample", 1, false)?),
             false => None,

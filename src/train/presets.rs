@@ -11,7 +11,7 @@ pub struct Preset {
 }
 
 /// All of them, in the order of the authors' table.
-pub const PRESETS: [Preset; 13] = [
+pub const PRESETS: [Preset; 24] = [
     Preset { name: "paper/bbh-noise8", text: include_str!("../../presets/paper/bbh-noise8.toml") },
     Preset { name: "paper/bbh-noise1", text: include_str!("../../presets/paper/bbh-noise1.toml") },
     Preset { name: "paper/bbh-noise64", text: include_str!("../../presets/paper/bbh-noise64.toml") },
@@ -34,6 +34,26 @@ pub const PRESETS: [Preset; 13] = [
     Preset { name: "paper/bbb", text: include_str!("../../presets/paper/bbb.toml") },
     Preset { name: "paper/bbb-per-weight", text: include_str!("../../presets/paper/bbb-per-weight.toml") },
     Preset { name: "paper/bbb-full", text: include_str!("../../presets/paper/bbb-full.toml") },
+    Preset { name: "paper/bbb-disc", text: include_str!("../../presets/paper/bbb-disc.toml") },
+    Preset { name: "paper/cifar5-bbh-noise8", text: include_str!("../../presets/paper/cifar5-bbh-noise8.toml") },
+    Preset { name: "paper/cifar5-bbh-noise1", text: include_str!("../../presets/paper/cifar5-bbh-noise1.toml") },
+    Preset { name: "paper/cifar5-bbh-noise64", text: include_str!("../../presets/paper/cifar5-bbh-noise64.toml") },
+    Preset {
+        name: "paper/cifar5-bbh-noise8-independent",
+        text: include_str!("../../presets/paper/cifar5-bbh-noise8-independent.toml"),
+    },
+    Preset {
+        name: "paper/cifar5-bbh-noise1-independent",
+        text: include_str!("../../presets/paper/cifar5-bbh-noise1-independent.toml"),
+    },
+    Preset {
+        name: "paper/cifar5-bbh-noise64-independent",
+        text: include_str!("../../presets/paper/cifar5-bbh-noise64-independent.toml"),
+    },
+    Preset { name: "paper/cifar5-dropout", text: include_str!("../../presets/paper/cifar5-dropout.toml") },
+    Preset { name: "paper/cifar5-map", text: include_str!("../../presets/paper/cifar5-map.toml") },
+    Preset { name: "paper/cifar5-ensemble", text: include_str!("../../presets/paper/cifar5-ensemble.toml") },
+    Preset { name: "paper/cifar5-bbb", text: include_str!("../../presets/paper/cifar5-bbb.toml") },
 ];
 
 impl Preset {

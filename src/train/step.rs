@@ -84,6 +84,9 @@ impl Step<'_> {
             row_weights,
         };
         metrics(g, &figures);
-        Ok(sum)
+        match self.method.auxiliary_loss(g, &weights.tensors)? {
+            Some(auxiliary) if with_kl => add(g, "loss.all", sum, auxiliary, 1.0),
+            _ => Ok(sum),
+        }
     }
 }

@@ -35,7 +35,10 @@ fn summary(run: &Path) -> serde_json::Value {
 }
 
 fn arguments<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
-    let mut args = vec!["train", "cifar5", "--model", "lenet", "--out", out.to_str().unwrap(), "--quiet"];
+    let mut args = vec!["train", "cifar5", "--out", out.to_str().unwrap(), "--quiet"];
+    if !more.contains(&"--model") {
+        args.extend(["--model", "lenet"]);
+    }
     args.extend(["--batch", "20", "--warmup", "0", "--eval-samples", "2"]);
     args.extend(more);
     args
@@ -43,6 +46,35 @@ fn arguments<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
 
 fn train(root: &Path, out: &Path, more: &[&str]) {
     bbh(&arguments(out, more)).env("BBH_DATA", root).assert().success();
+}
+
+/// With norms over the batch: those of each image would take the mean colour away.
+#[test]
+fn a_small_residual_network_learns_what_colour_is() {
+    let dir = tempfile::tempdir().unwrap();
+    write_cifar(dir.path(), 120);
+    let out = dir.path().join("run");
+    let network = ["--model", "resnet", "--depth", "1", "--width", "4", "--norm", "batch"];
+    train(dir.path(), &out, &[&network[..], &["--method", "map", "--epochs", "2", "--lr", "0.01"]].concat());
+    let summary = summary(&out);
+    let accuracy = summary["test"]["accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "{accuracy}");
+    let config = fs::read_to_string(out.join("config.toml")).unwrap();
+    assert!(["depth = 1", "width = 4", "norm = \"batch\""].iter().all(|line| config.contains(line)), "{config}");
+    bbh(&["eval", out.to_str().unwrap(), "--ood", "none"]).env("BBH_DATA", dir.path()).assert().success();
+}
+
+#[test]
+fn every_method_trains_a_residual_network() {
+    let dir = tempfile::tempdir().unwrap();
+    write_cifar(dir.path(), 30);
+    for method in ["bbh", "bbb", "dropout", "ensemble"] {
+        let out = dir.path().join(method);
+        let network = ["--model", "resnet", "--depth", "1", "--width", "2", "--members", "2", "--hidden-units", "4,8"];
+        train(dir.path(), &out, &[&network[..], &["--method", method, "--epochs", "1", "--ood", "none"]].concat());
+        let nll = summary(&out)["test"]["nll"].as_f64().unwrap();
+        assert!(nll.is_finite(), "{method}: {nll}");
+    }
 }
 
 #[test]

@@ -9,3 +9,4 @@ mod methods;
 mod profile;
 mod resume;
 mod runs;
+mod toy;

@@ -1,6 +1,6 @@
 //! `bbh profile`: its formats, and what it says of a device that keeps no time.
 
-use crate::common::bbh;
+use crate::common::{assert_well_formed, bbh};
 use serde_json::Value;
 
 /// Standard output of a profile that succeeds.
@@ -36,26 +36,6 @@ fn rows(csv: &str) -> Vec<Vec<String>> {
         fields
     };
     csv.lines().map(fields).collect()
-}
-
-/// Elements open and close in order, and attributes are quoted.
-fn assert_well_formed(svg: &str) {
-    let mut open: Vec<&str> = Vec::new();
-    for piece in svg.split('<').skip(1) {
-        let (tag, _) = piece.split_once('>').unwrap();
-        assert_eq!(tag.matches('"').count() % 2, 0, "<{tag}>");
-        let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
-        if tag.starts_with('/') {
-            assert_eq!(open.pop(), Some(name), "<{tag}>");
-        } else if !tag.ends_with('/') {
-            open.push(name);
-        }
-    }
-    assert!(open.is_empty() && svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{open:?}");
-    let ampersands = svg.match_indices('&').map(|(at, _)| &svg[at..]);
-    for text in ampersands {
-        assert!(["&lt;", "&gt;", "&amp;", "&quot;"].iter().any(|entity| text.starts_with(entity)));
-    }
 }
 
 /// One run of the clock for all formats: measuring the ceilings takes the better part of the time.

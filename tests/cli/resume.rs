@@ -106,6 +106,11 @@ fn interrupted_with_dropout() {
 }
 
 #[test]
+fn interrupted_with_a_discriminator() {
+    interrupted(tempfile::tempdir().unwrap().path(), &["--kl", "disc", "--random-weights", "50"]);
+}
+
+#[test]
 fn interrupted_with_an_ensemble() {
     interrupted(tempfile::tempdir().unwrap().path(), &["--method", "ensemble", "--members", "2"]);
 }

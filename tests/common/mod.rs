@@ -73,3 +73,23 @@ pub fn metrics(run: &Path) -> Vec<serde_json::Value> {
     };
     text.lines().map(without_clock).collect()
 }
+
+/// Elements open and close in order, and attributes are quoted.
+pub fn assert_well_formed(svg: &str) {
+    let mut open: Vec<&str> = Vec::new();
+    for piece in svg.split('<').skip(1) {
+        let (tag, _) = piece.split_once('>').unwrap();
+        assert_eq!(tag.matches('"').count() % 2, 0, "<{tag}>");
+        let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "<{tag}>");
+        } else if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty() && svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{open:?}");
+    let ampersands = svg.match_indices('&').map(|(at, _)| &svg[at..]);
+    for text in ampersands {
+        assert!(["&lt;", "&gt;", "&amp;", "&quot;"].iter().any(|entity| text.starts_with(entity)));
+    }
+}

@@ -82,6 +82,30 @@ fn pool2d_dims_are_the_same_bytes() {
 }
 
 #[test]
+fn norm_dims_are_the_same_bytes() {
+    assert_eq!(size_of::<NormDims>(), 32);
+    let dims = NormDims {
+        samples: word(0),
+        batch: word(1),
+        channels: word(2),
+        inner: word(3),
+        per_image: word(4),
+        shared: word(5),
+        relu: word(6),
+        epsilon: real(7),
+    };
+    let fields: Vec<bool> = (0..8).map(|field| field == 7).collect();
+    assert_eq!(echo("echo_norm_dims", dims, 8), expected(&fields));
+}
+
+#[test]
+fn shortcut_dims_are_the_same_bytes() {
+    assert_eq!(size_of::<ShortcutDims>(), 20);
+    let dims = ShortcutDims { images: word(0), channels: word(1), narrow: word(2), before: word(3), inner: word(4) };
+    assert_eq!(echo("echo_shortcut_dims", dims, 5), expected(&[false; 5]));
+}
+
+#[test]
 fn softmax_dims_are_the_same_bytes() {
     assert_eq!(size_of::<SoftmaxDims>(), 12);
     let dims = SoftmaxDims { samples: word(0), rows: word(1), classes: word(2) };
@@ -135,6 +159,20 @@ fn bias_dims_are_the_same_bytes() {
     assert_eq!(size_of::<BiasDims>(), 16);
     let dims = BiasDims { samples: word(0), rows: word(1), channels: word(2), inner: word(3) };
     assert_eq!(echo("echo_bias_dims", dims, 4), expected(&[false, false, false, false]));
+}
+
+#[test]
+fn subset_dims_are_the_same_bytes() {
+    assert_eq!(size_of::<SubsetDims>(), 24);
+    let dims = SubsetDims {
+        samples: word(0),
+        chosen: word(1),
+        weights: word(2),
+        first: word(3),
+        total: word(4),
+        stream: word(5),
+    };
+    assert_eq!(echo("echo_subset_dims", dims, 6), expected(&[false; 6]));
 }
 
 #[test]

@@ -78,10 +78,12 @@ fn every_generator_follows_the_cpu() {
 }
 
 #[test]
-fn dropout_and_ensembles_follow_the_cpu() {
+fn dropout_ensembles_and_discriminators_follow_the_cpu() {
     follows("dropout", options(MethodKind::Dropout, GeneratorKind::Shared, KlKind::None));
     let ensemble = options(MethodKind::Ensemble, GeneratorKind::Shared, KlKind::None);
     follows("ensemble", Options { members: Some(2), ..ensemble });
+    let disc = options(MethodKind::Bbh, GeneratorKind::Shared, KlKind::Disc);
+    follows("discriminator", Options { random_weights: Some(40), ..disc });
 }
 
 #[test]

@@ -6,6 +6,7 @@ use bbh::graph::{Graph, Shape, Store};
 use bbh::ops::conv2d::{Padding, conv2d};
 use bbh::ops::elementwise::{add, half_squared_norm, relu, unary};
 use bbh::ops::linear::linear;
+use bbh::ops::norm::{NormKind, norm};
 use bbh::ops::pool2d::max_pool2d;
 use bbh::plan::{Plan, Request};
 
@@ -38,6 +39,25 @@ fn fusions_are_made_and_noted() {
     let (notes_made, calls) = notes(true);
     assert_eq!(calls, ["conv2d", "unary", "max_pool2d", "linear", "unary", "half_squared_norm"]);
     assert!(notes_made.is_empty());
+}
+
+#[test]
+fn a_norm_takes_its_relu_along() {
+    let kinds = |no_fusion| -> Vec<&str> {
+        let mut store = Store::new();
+        let mut g = Graph::new(&mut store);
+        let x = parameter(&mut g, "x", &[('S', 1), ('N', 2), ('C', 3), ('H', 2), ('W', 2)]);
+        let (gamma, beta) =
+            (parameter(&mut g, "gamma", &[('S', 1), ('C', 3)]), parameter(&mut g, "beta", &[('S', 1), ('C', 3)]));
+        let h = norm(&mut g, "norm", (x, gamma, beta), NormKind::Instance).unwrap();
+        let h = relu(&mut g, "relu", h).unwrap();
+        let loss = half_squared_norm(&mut g, "loss", &[h]).unwrap();
+        let request = Request { targets: &[(loss, None)], gradients: &[x, beta], no_fusion, ..Request::default() };
+        let plan = Plan::build(g, &request, 8).unwrap();
+        plan.calls.iter().map(|call| call.kind.name()).filter(|name| *name != "fill" && *name != "scale").collect()
+    };
+    assert_eq!(kinds(false), ["norm", "scale_by_scalar", "norm_grad"]);
+    assert_eq!(kinds(true), ["norm", "unary", "scale_by_scalar", "unary_grad", "norm_grad"]);
 }
 
 #[test]

@@ -42,6 +42,27 @@ extern "C" __global__ void echo_pool2d_dims(Pool2dDims d, u32* out) {
     out[6] = word(d.out_width);
 }
 
+static_assert(sizeof(NormDims) == 32, "as in src/call");
+extern "C" __global__ void echo_norm_dims(NormDims d, u32* out) {
+    out[0] = word(d.samples);
+    out[1] = word(d.batch);
+    out[2] = word(d.channels);
+    out[3] = word(d.inner);
+    out[4] = word(d.per_image);
+    out[5] = word(d.shared);
+    out[6] = word(d.relu);
+    out[7] = word(d.epsilon);
+}
+
+static_assert(sizeof(ShortcutDims) == 20, "as in src/call");
+extern "C" __global__ void echo_shortcut_dims(ShortcutDims d, u32* out) {
+    out[0] = word(d.images);
+    out[1] = word(d.channels);
+    out[2] = word(d.narrow);
+    out[3] = word(d.before);
+    out[4] = word(d.inner);
+}
+
 static_assert(sizeof(SoftmaxDims) == 12, "as in src/call");
 extern "C" __global__ void echo_softmax_dims(SoftmaxDims d, u32* out) {
     out[0] = word(d.samples);
@@ -93,6 +114,16 @@ extern "C" __global__ void echo_bias_dims(BiasDims d, u32* out) {
     out[1] = word(d.rows);
     out[2] = word(d.channels);
     out[3] = word(d.inner);
+}
+
+static_assert(sizeof(SubsetDims) == 24, "as in src/call");
+extern "C" __global__ void echo_subset_dims(SubsetDims d, u32* out) {
+    out[0] = word(d.samples);
+    out[1] = word(d.chosen);
+    out[2] = word(d.weights);
+    out[3] = word(d.first);
+    out[4] = word(d.total);
+    out[5] = word(d.stream);
 }
 
 static_assert(sizeof(DropoutDims) == 12, "as in src/call");

@@ -1,6 +1,7 @@
 //! The functions of `Unary` on rows of results, for kernels that apply them before they store.
 
 use super::Real;
+use super::elementwise::softplus;
 use crate::call::Unary;
 
 /// Replaces each element y by f(y).
@@ -20,5 +21,6 @@ pub fn activate<T: Real>(y: &mut [T], function: Unary) {
         Unary::Sign => each(y, &|y| T::of(f64::from(i8::from(y > T::ZERO) - i8::from(y < T::ZERO)))),
         Unary::Affine(a, b) => each(y, &|y| T::of(a.into()) * y + T::of(b.into())),
         Unary::Square => each(y, &|y| y * y),
+        Unary::Softplus => each(y, &softplus),
     }
 }

@@ -1,6 +1,7 @@
 //! Convolution with weights per sample, and its gradients.
 
 use super::conv_parallel::{add_partials, for_each_chunk, for_each_partial, store_weights};
+use super::elementwise::softplus;
 use super::memory::with_scratch;
 use super::patches::Patches;
 use super::tiles::{LANES, NARROW, Tiled, add_lanes, blocks, dot_tile, for_each_narrow, gather_tile, padded};
@@ -230,6 +231,7 @@ fn activation<T: Real>(function: Unary, x: T) -> T {
         }
         Unary::Affine(a, b) => T::of(f64::from(a)) * x + T::of(f64::from(b)),
         Unary::Square => x * x,
+        Unary::Softplus => softplus(x),
     }
 }
 

@@ -97,6 +97,7 @@ fn apply<T: Real>(function: Unary, add: bool, x: &[T], y: &mut [T]) {
             map(add, x, y, move |x| a * x + b);
         }
         Unary::Square => map(add, x, y, |x| x * x),
+        Unary::Softplus => map(add, x, y, softplus),
     }
 }
 
@@ -120,7 +121,13 @@ pub fn apply_grad<T: Real>(function: Unary, add: bool, source: &[T], dy: &[T], d
             map(add, dy, dx, move |dy| a * dy);
         }
         Unary::Square => map2(add, source, dy, dx, |x, dy| (x + x) * dy),
+        Unary::Softplus => map2(add, source, dy, dx, |x, dy| dy / (T::ONE + (-x).exp())),
     }
+}
+
+/// ln(1 + e^x), without overflow.
+pub fn softplus<T: Real>(x: T) -> T {
+    x.max(T::ZERO) + (T::ONE + (-x.abs()).exp()).ln()
 }
 
 /// -1, 0 or 1; NaN stays NaN.

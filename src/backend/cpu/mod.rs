@@ -28,6 +28,7 @@ mod matmul;
 mod memory;
 mod moments;
 mod noise;
+mod norm;
 mod optim;
 mod pairwise;
 mod patches;
@@ -38,8 +39,10 @@ mod real;
 mod samples;
 mod scalars;
 mod scaled;
+mod shortcut;
 mod skinny;
 mod softmax;
+mod subset;
 #[cfg(test)]
 mod test_support;
 #[cfg(test)]
@@ -89,6 +92,10 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::MaxPool2dGrad(d) => pool2d::max_grad(io, d),
         Kind::AvgPool2dForward(d) => pool2d::avg_forward(io, d),
         Kind::AvgPool2dGrad(d) => pool2d::avg_grad(io, d),
+        Kind::NormForward(d) => norm::forward(io, d),
+        Kind::NormGrad(d) => norm::grad(io, d),
+        Kind::ShortcutForward(d) => shortcut::forward(io, d),
+        Kind::ShortcutGrad(d) => shortcut::grad(io, d),
         Kind::ConcatOneHot(d) => samples::concat_one_hot(io, d),
         Kind::ConcatOneHotGrad(d) => samples::concat_one_hot_grad(io, d),
         Kind::CenterSamples(d) => samples::center(io, d),
@@ -126,6 +133,8 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::OptimizerStep { optimizer, .. } => optim::step(io, *optimizer),
         Kind::ClipByValue { bound, .. } => optim::clip_by_value(io, *bound),
         Kind::GatherBatch(d) => batch::gather(io, d),
+        Kind::Subset(d) => subset::forward(io, d),
+        Kind::SubsetGrad(d) => subset::grad(io, d),
         Kind::Dropout(d) => dropout::dropout(io, d),
         Kind::Augment(d) => augment::augment(io, d),
         Kind::AdvanceStep(schedule) => batch::advance_step(io, schedule),

@@ -90,37 +90,41 @@ fn max_grad_slices<T: Real>(d: &Pool2dDims, dy: &[T], argmax: &[u32], dx: &mut [
     });
 }
 
+/// Rows and columns of output pixel `pixel`'s window: K, or what is left of the image at its lower and right border.
+#[inline(always)]
+fn window_size(d: &Pool2dDims, pixel: usize) -> (usize, usize) {
+    let left = |place: usize, side: u32| (side as usize - place * d.stride as usize).min(d.kernel as usize);
+    (left(pixel / d.out_width as usize, d.height), left(pixel % d.out_width as usize, d.width))
+}
+
 /// y = mean of the window.
 fn avg_forward_slices<T: Real>(d: &Pool2dDims, x: &[T], y: &mut [T]) {
     let sizes = Sizes::new(d);
-    let share = share(d);
+    let width = d.width as usize;
     let outputs = y.par_chunks_mut(sizes.images * sizes.pooled);
     outputs.zip(x.par_chunks(sizes.images * sizes.image)).for_each(|(y, x)| {
         for (image, y) in x.chunks_exact(sizes.image).zip(y.chunks_exact_mut(sizes.pooled)) {
             for (pixel, y) in y.iter_mut().enumerate() {
-                let rows = window_rows(d, image, window_start(d, pixel));
-                *y = rows.map(|(_, row)| row.iter().copied().sum::<T>()).sum::<T>() * share;
+                let (start, (rows, columns)) = (window_start(d, pixel), window_size(d, pixel));
+                let row = |i: usize| image[start + i * width..][..columns].iter().copied().sum::<T>();
+                *y = (0..rows).map(row).sum::<T>() / T::of((rows * columns) as f64);
             }
         }
     });
 }
 
-/// dx (+)= dy / K^2 over each window.
+/// dx (+)= dy over the number of elements, in each window.
 fn avg_grad_slices<T: Real>(d: &Pool2dDims, dy: &[T], dx: &mut [T], add: bool) {
-    let (kernel, width, share) = (d.kernel as usize, d.width as usize, share(d));
+    let width = d.width as usize;
     for_each_gradient(d, dy, dx, add, |_, dy, dx| {
         for (pixel, value) in dy.iter().enumerate() {
-            let start = window_start(d, pixel);
-            for i in 0..kernel {
-                dx[start + i * width..][..kernel].iter_mut().for_each(|dx| *dx += *value * share);
+            let (start, (rows, columns)) = (window_start(d, pixel), window_size(d, pixel));
+            let share = *value / T::of((rows * columns) as f64);
+            for i in 0..rows {
+                dx[start + i * width..][..columns].iter_mut().for_each(|dx| *dx += share);
             }
         }
     });
-}
-
-/// 1 / K^2
-fn share<T: Real>(d: &Pool2dDims) -> T {
-    T::ONE / T::of(f64::from(d.kernel * d.kernel))
 }
 
 /// Runs `work(image, its dy, its dx)` on all images, with dx zero before unless it is added to.

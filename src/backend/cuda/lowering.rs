@@ -96,6 +96,7 @@ impl From<Unary> for Function {
             Unary::Sign => (7, 0.0, 0.0),
             Unary::Affine(a, b) => (8, a, b),
             Unary::Square => (9, 0.0, 0.0),
+            Unary::Softplus => (10, 0.0, 0.0),
         };
         Self { code, a, b }
     }

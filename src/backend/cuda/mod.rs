@@ -24,6 +24,7 @@ mod local_reparameterization;
 mod log_density;
 mod lowering;
 mod noise;
+mod norm;
 mod optim;
 mod pairwise;
 mod per_weight_kl;
@@ -32,9 +33,11 @@ mod rank_update;
 mod samples;
 mod scalars;
 mod scaled;
+mod shortcut;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod softmax;
+mod subset;
 
 pub use device::Cuda;
 pub use launch::{Address, Arguments, Graph, Launch, Launcher};
@@ -77,6 +80,10 @@ pub fn lower(l: &mut Lowering) {
         Kind::MaxPool2dGrad(d) => pool2d::max_grad(l, d),
         Kind::AvgPool2dForward(d) => pool2d::avg_forward(l, d),
         Kind::AvgPool2dGrad(d) => pool2d::avg_grad(l, d),
+        Kind::NormForward(d) => norm::forward(l, d),
+        Kind::NormGrad(d) => norm::grad(l, d),
+        Kind::ShortcutForward(d) => shortcut::forward(l, d),
+        Kind::ShortcutGrad(d) => shortcut::grad(l, d),
         Kind::ConcatOneHot(d) => samples::concat_one_hot(l, d),
         Kind::ConcatOneHotGrad(d) => samples::concat_one_hot_grad(l, d),
         Kind::CenterSamples(d) => samples::center(l, d),
@@ -114,6 +121,8 @@ pub fn lower(l: &mut Lowering) {
         Kind::OptimizerStep { elements, optimizer } => optim::step(l, *elements, *optimizer),
         Kind::ClipByValue { elements, bound } => optim::clip_by_value(l, *elements, *bound),
         Kind::GatherBatch(d) => batch::gather(l, d),
+        Kind::Subset(d) => subset::forward(l, d),
+        Kind::SubsetGrad(d) => subset::grad(l, d),
         Kind::Dropout(d) => dropout::dropout(l, d),
         Kind::Augment(d) => augment::augment(l, d),
         Kind::AdvanceStep(schedule) => batch::advance_step(l, schedule),

@@ -5,6 +5,10 @@ use crate::graph::{Graph, Init, Shape, TensorId};
 use crate::ops::augment::{Crop, augment};
 use crate::ops::batch::{DeviceSet, Order, gather_batch};
 use crate::ops::conv2d::Padding;
+use crate::ops::dropout::dropout;
+use crate::ops::norm::{NormKind, norm};
+use crate::ops::shortcut::shortcut;
+use crate::ops::subset::subset;
 use crate::ops::{
     bias, capped_variances as capped, conv2d, coupling as couplings, elementwise, gaussian, linear,
     local_reparameterization as local, log_density as density, noise, pairwise, per_weight_kl, pool2d, samples, scaled,
@@ -134,6 +138,21 @@ pub fn max_pool2d(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
     of_one(g, &sizes.axes("SNCHW"), |g, x| pool2d::max_pool2d(g, "y", x, sizes.of('K'), sizes.of('K')))
 }
 
+/// Statistics of each image, gamma and beta of each sample.
+pub fn norm_of(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let x = argument(g, "x", &sizes.axes("SNCHW"))?;
+    let (gamma, beta) = (argument(g, "gamma", &sizes.axes("SC"))?, argument(g, "beta", &sizes.axes("SC"))?);
+    Ok(Built { output: norm(g, "y", (x, gamma, beta), NormKind::Instance)?, arguments: vec![x, gamma, beta] })
+}
+
+/// C channels added to O.
+pub fn shortcut_of(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    let mut wide = sizes.axes("SNCHW");
+    wide[2].1 = sizes.of('O');
+    let (h, x) = (argument(g, "h", &wide)?, argument(g, "x", &sizes.axes("SNCHW"))?);
+    Ok(Built { output: shortcut(g, "y", h, x)?, arguments: vec![h, x] })
+}
+
 pub fn avg_pool2d(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
     of_one(g, &sizes.axes("SNCHW"), |g, x| pool2d::avg_pool2d(g, "y", x, sizes.of('K'), sizes.of('K')))
 }
@@ -210,6 +229,15 @@ pub fn gaussian_kl(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
     let part = gaussian_of(g, sizes)?;
     let output = gaussian::gaussian_kl(g, "kl", &[part], 1.0)?;
     Ok(Built { output, arguments: vec![part.mean, part.log_variance] })
+}
+
+pub fn dropout_of(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    of_one(g, &sizes.axes("D"), |g, x| dropout(g, "y", x, 0.5))
+}
+
+/// N of D weights.
+pub fn subset_of(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
+    of_one(g, &sizes.axes("SD"), |g, x| subset(g, "y", &[x], sizes.of('N')))
 }
 
 /// Parameters of D weights.

@@ -143,6 +143,18 @@ pub const KERNELS: &[Entry] = &[
         build: graphs::avg_pool2d,
     },
     Entry {
+        kernels: &[("norm", Forward), ("norm_grad", Gradient)],
+        letters: &[('S', 5), ('N', 100), ('C', 16), ('H', 12), ('W', 12)],
+        condition: ANY,
+        build: graphs::norm_of,
+    },
+    Entry {
+        kernels: &[("shortcut", Forward), ("shortcut_grad", Gradient)],
+        letters: &[('S', 5), ('N', 100), ('C', 16), ('H', 6), ('W', 6), ('O', 32)],
+        condition: "O of at least C",
+        build: graphs::shortcut_of,
+    },
+    Entry {
         kernels: &[("concat_one_hot", Forward), ("concat_one_hot_grad", Gradient)],
         letters: &[('S', 5), ('C', 130), ('I', 8)],
         condition: ANY,
@@ -172,6 +184,13 @@ pub const KERNELS: &[Entry] = &[
         letters: LOGITS,
         condition: ANY,
         build: graphs::softmax_xent,
+    },
+    Entry { kernels: &[("dropout", Forward)], letters: &[('D', 1_152_000)], condition: ANY, build: graphs::dropout_of },
+    Entry {
+        kernels: &[("subset", Forward), ("subset_grad", Gradient)],
+        letters: &[('S', 5), ('D', 431_080), ('N', 5000)],
+        condition: ANY,
+        build: graphs::subset_of,
     },
     Entry { kernels: &[("normal", Forward)], letters: &[('D', 2_155_400)], condition: ANY, build: graphs::normal },
     Entry { kernels: &[("uniform", Forward)], letters: &[('D', 2_155_400)], condition: ANY, build: graphs::uniform },

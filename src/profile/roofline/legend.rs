@@ -1,9 +1,9 @@
 //! What the colours, sizes and numbers of the picture mean.
 
-use super::draw::{Anchor, Drawing};
 use super::{NAMED, RADII};
 use crate::profile::Profile;
 use crate::profile::table::{share, time};
+use crate::svg::{Anchor, Drawing};
 
 /// Calls of one colour.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,15 +3,14 @@
 //! ones of the arithmetic. Calls without multiply-adds have no place on such axes: they stand in a strip on the left, whose
 //! height is bytes per second at the same scale, so that the memory rates run through it level.
 
-mod draw;
 mod legend;
 mod scale;
 
 use super::table::{figure, share, time};
 use super::{CallProfile, Profile};
 use crate::backend::Ceilings;
+use crate::svg::{Anchor, Drawing, width};
 use crate::{Error, Result};
-use draw::{Anchor, Drawing, width};
 use scale::{Scale, above, below, power};
 
 /// Size of the picture, its strip and its panel, pixels.

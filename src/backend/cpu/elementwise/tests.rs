@@ -35,7 +35,7 @@ fn check(what: &str, expected: &[f64], run32: impl Fn(bool, &mut [f32]), run64: 
 
 type Case = (Unary, fn(f64) -> f64);
 
-fn functions() -> [Case; 10] {
+fn functions() -> [Case; 11] {
     [
         (Unary::Identity, |x| x),
         (Unary::Relu, |x| x.max(0.0)),
@@ -47,6 +47,7 @@ fn functions() -> [Case; 10] {
         (Unary::Sign, f64::signum),
         (Unary::Affine(1.5, -0.5), |x| 1.5 * x - 0.5),
         (Unary::Square, |x| x * x),
+        (Unary::Softplus, |x| (1.0 + x.exp()).ln()),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! The few shapes that the picture consists of, as SVG text.
+//! The few shapes that pictures consist of, as SVG text.
 
 use std::fmt::Write;
 
@@ -18,6 +18,12 @@ impl Drawing {
     /// A line; `style`: further attributes.
     pub fn line(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), style: &str) {
         let _ = writeln!(self.0, r#"<line x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}" {style}/>"#);
+    }
+
+    /// A line through many points, closed to an area where `style` fills it.
+    pub fn path(&mut self, points: impl Iterator<Item = (f64, f64)>, style: &str) {
+        let points: Vec<String> = points.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        let _ = writeln!(self.0, r#"<polyline points="{}" {style}/>"#, points.join(" "));
     }
 
     pub fn rectangle(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), style: &str) {
