@@ -15,7 +15,9 @@ DEVICE u32 place_of(SubsetDims d, const u32* words, u32 number) {
 extern "C" __global__ void __launch_bounds__(256) subset(SubsetDims d, In<float> w, In<u32> words, Out<float> y) {
     each_element(d.chosen, [&](u32 number) {
         const u32 place = place_of(d, words.data, number);
-        for (u32 s = 0; s < d.samples; s++) y.put(s * d.chosen + number, place < d.weights ? w.block(s)[place] : 0.0f);
+#pragma unroll 1
+        for (u32 s = 0; s < d.samples; s++)
+            y.put(y.data + (u64)s * d.chosen + number, place < d.weights ? w.block(s)[place] : 0.0f);
     });
 }
 
@@ -24,6 +26,7 @@ extern "C" __global__ void __launch_bounds__(256) subset_grad(SubsetDims d, In<f
     each_element(d.chosen, [&](u32 number) {
         const u32 place = place_of(d, words.data, number);
         if (place >= d.weights) return;
-        for (u32 s = 0; s < d.samples; s++) dw.put(dw.block(s) + place, dy.at(s * d.chosen + number));
+#pragma unroll 1
+        for (u32 s = 0; s < d.samples; s++) dw.put(dw.block(s) + place, dy.data[(u64)s * d.chosen + number]);
     });
 }
