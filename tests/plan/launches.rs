@@ -50,7 +50,7 @@ fn a_step_launches_few_kernels() {
         ("bbb", bbb, 34, 0),
         ("dropout", method(MethodKind::Dropout), 46, 0),
         ("ensemble", method(MethodKind::Ensemble), 63, 0),
-        ("mnf", method(MethodKind::Mnf), 0, 0),
+        ("mnf", method(MethodKind::Mnf), 209, 0),
     ];
     let mut failed = Vec::new();
     for (name, options, most, most_of_generators) in steps {
