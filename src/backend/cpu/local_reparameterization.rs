@@ -49,12 +49,13 @@ pub fn grad<T: Real>(io: &Io<T>, stream: u32) {
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || {
-                let known = variance[i * BLOCK..].iter().zip(&dy[i * BLOCK..]).zip(&*noise);
-                for ((dmean, dvariance), ((&variance, &dy), &eps)) in dmean.iter_mut().zip(dvariance).zip(known) {
-                    let slope = if variance <= T::ZERO { T::ZERO } else { half / variance.sqrt() };
-                    store(add_mean, dmean, dy);
-                    store(add_variance, dvariance, slope * dy * eps);
+                let (variance, dy) = (&variance[i * BLOCK..], &dy[i * BLOCK..]);
+                for ((product, &variance), &dy) in noise.iter_mut().zip(variance).zip(dy) {
+                    let slope = half / variance.sqrt();
+                    *product = if variance <= T::ZERO { T::ZERO } else { slope * dy * *product };
                 }
+                put(add_mean, dmean, &dy[..dmean.len()]);
+                put(add_variance, dvariance, noise);
             },
         );
     };
@@ -63,5 +64,15 @@ pub fn grad<T: Real>(io: &Io<T>, stream: u32) {
         run((0, (dmean, dvariance)));
     } else {
         dmean.par_chunks_mut(BLOCK).zip(dvariance.par_chunks_mut(BLOCK)).enumerate().for_each(run);
+    }
+}
+
+/// to = values, or to += values.
+#[inline(always)]
+fn put<T: Real>(add: bool, to: &mut [T], values: &[T]) {
+    if add {
+        to.iter_mut().zip(values).for_each(|(to, &value)| *to += value);
+    } else {
+        to.copy_from_slice(values);
     }
 }
