@@ -7,7 +7,6 @@ pub const MOST_PARTS: usize = 16;
 
 /// What to compute. The comment of each variant lists its regions: reads -> writes.
 /// Regions are Real and contiguous unless said; [S]-strided marks those whose blocks are samples.
-#[expect(clippy::large_enum_variant, reason = "a plan holds tens of calls, and kinds are copied")]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// x [S or 1, N, I], w [S]-strided [O, I], b [S]-strided [O] if `bias` -> y [S, N, O]
