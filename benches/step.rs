@@ -10,8 +10,12 @@ use bbh::train::options::Options;
 use std::process::Command;
 
 /// Our configuration, and the peer's identifier, modes and further arguments for the same work.
-const STEPS: [(&str, &str, &[&[&str]]); 4] = [
+const STEPS: [(&str, &str, &[&[&str]]); 8] = [
     ("lenet-map", "M1", &[&["--mode", "eager"], &["--mode", "compile"]]),
+    ("lenet-dropout", "D1", &[&["--mode", "eager"], &["--mode", "compile"]]),
+    ("lenet-ensemble", "E1", &[&["--mode", "eager"], &["--mode", "compile"]]),
+    ("lenet-bbb", "BBB1", &[&["--mode", "eager"], &["--mode", "compile"]]),
+    ("lenet-mnf", "MNF1", &[&["--mode", "eager"]]),
     (
         "lenet-shared",
         "A3",
@@ -57,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 "{step}{}: median of {} turns {:.2} ms",
                 if mc { "+mc" } else { "" },
                 times.len(),
-                times[times.len() / 2]
+                0.5 * (times[(times.len() - 1) / 2] + times[times.len() / 2])
             );
         }
     }

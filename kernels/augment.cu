@@ -31,15 +31,13 @@ DEVICE float pixel(AugmentDims d, View v, const float* channel, u32 i) {
     return inside ? channel[from_row * (int)d.width + from_column] : 0.0f;
 }
 
-// Sum over the block, the same in every thread.
+// Sum over the block, the same in every thread. A further call overwrites `total` behind the barrier of its block sum.
 DEVICE float sum_for_all(float x) {
     SHARED(float, total, [1]);
     const float sum = block_sum<AUGMENT_WARPS>(x);
     if (threadIdx.x == 0) total[0] = sum;
     __syncthreads();
-    const float result = total[0];
-    __syncthreads();
-    return result;
+    return total[0];
 }
 
 // x [N, C, H, W], words -> y [N, C, side, side]. A block per image. With v the crop and m the mean of its channel,

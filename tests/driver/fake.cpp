@@ -11,6 +11,7 @@
 #include <map>
 #include <string>
 #include <vector>
+#include "ptx.h"
 #ifdef EXECUTE
 #include "sim/api.h"
 #endif
@@ -20,12 +21,6 @@ namespace {
 enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101,
        INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, CAPTURE_UNSUPPORTED = 900 };
 
-struct Function {
-    std::string name;
-    std::vector<size_t> parameters;  // bytes of each
-    unsigned shared = 48 << 10;      // most dynamic shared memory
-};
-struct Module { std::map<std::string, Function> functions; };
 struct Node {
     Function* function;
     unsigned grid[3], block[3], shared;
@@ -90,32 +85,6 @@ bool inside(uint64_t start, size_t bytes) {
     for (auto& [base, size] : memory)
         if (start >= base && start + bytes <= base + size) return true;
     return false;
-}
-
-// The entry of a PTX text and the sizes of its parameters: `.param .align 8 .b8 name[24]`, `.param .u64 name`.
-Module* parse(const char* text) {
-    auto module = new Module;
-    Function* function = nullptr;
-    for (const char* line = text; *line;) {
-        const char* end = strchr(line, '\n');
-        std::string words(line, end ? end - line : strlen(line));
-        line = end ? end + 1 : line + strlen(line);
-        if (words.rfind(".visible .entry ", 0) == 0) {
-            std::string name = words.substr(16, words.find('(') - 16);
-            function = &module->functions[name];
-            function->name = name;
-        } else if (function && words.find(".param ") != std::string::npos && words.find("ld.param") == std::string::npos) {
-            size_t bracket = words.find('[');
-            size_t bytes = bracket != std::string::npos        ? strtoul(words.c_str() + bracket + 1, nullptr, 10)
-                           : words.find("64 ") != std::string::npos ? 8
-                           : words.find("32 ") != std::string::npos ? 4
-                                                                    : 0;
-            function->parameters.push_back(bytes);
-        } else if (words == "{") {
-            function = nullptr;
-        }
-    }
-    return module;
 }
 
 #ifdef EXECUTE
