@@ -1,7 +1,7 @@
 //! The methods of the comparison and how each is trained.
 
 use super::structured::Structured;
-use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, NoiseKind};
+use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, Mnf, NoiseKind};
 
 /// A row of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -14,6 +14,8 @@ pub enum Kind {
     Ensemble,
     /// Bayes by Backprop.
     Bbb,
+    /// Multiplicative normalising flows.
+    Mnf,
     /// Bayes by Hypernet, full KL, prior N(0, 1), one noise for all generators.
     Bbh,
     /// Full KL, the prior a mixture of two Gaussians with full covariances.
@@ -26,11 +28,12 @@ pub enum Kind {
 
 impl Kind {
     /// All, in the order of the table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Map,
         Self::Dropout,
         Self::Ensemble,
         Self::Bbb,
+        Self::Mnf,
         Self::Bbh,
         Self::BbhStructured,
         Self::BbhFullNoise,
@@ -44,6 +47,7 @@ impl Kind {
             Self::Dropout => "dropout",
             Self::Ensemble => "ensemble",
             Self::Bbb => "bbb",
+            Self::Mnf => "mnf",
             Self::Bbh => "bbh",
             Self::BbhStructured => "bbh-structured",
             Self::BbhFullNoise => "bbh-full-noise",
@@ -95,6 +99,17 @@ impl Recipe {
             Kind::Bbb => {
                 let method = Bbb { kl: KlKind::ClosedForm, random_weights: 1, prior_scale: PRIOR, initial_sigma: 0.1 };
                 (Box::new(method), 10, 10_000, 1e-2)
+            }
+            Kind::Mnf => {
+                let method = Mnf {
+                    prior_scale: PRIOR,
+                    initial_sigma: 0.1,
+                    variance_threshold: PRIOR,
+                    flow_steps: 2,
+                    flow_hidden: 50,
+                    aux_hidden: 100,
+                };
+                (Box::new(method), 1, 10_000, 3e-3)
             }
             Kind::Bbh => (Box::new(hypernet()), 5, HYPERNET_STEPS, HYPERNET_RATE),
             Kind::BbhStructured => (Box::new(Structured { hypernet: hypernet() }), 5, HYPERNET_STEPS, HYPERNET_RATE),

@@ -11,7 +11,7 @@ pub struct Preset {
 }
 
 /// All of them, in the order of the authors' table.
-pub const PRESETS: [Preset; 24] = [
+pub const PRESETS: [Preset; 25] = [
     Preset { name: "paper/bbh-noise8", text: include_str!("../../presets/paper/bbh-noise8.toml") },
     Preset { name: "paper/bbh-noise1", text: include_str!("../../presets/paper/bbh-noise1.toml") },
     Preset { name: "paper/bbh-noise64", text: include_str!("../../presets/paper/bbh-noise64.toml") },
@@ -54,6 +54,7 @@ pub const PRESETS: [Preset; 24] = [
     Preset { name: "paper/cifar5-map", text: include_str!("../../presets/paper/cifar5-map.toml") },
     Preset { name: "paper/cifar5-ensemble", text: include_str!("../../presets/paper/cifar5-ensemble.toml") },
     Preset { name: "paper/cifar5-bbb", text: include_str!("../../presets/paper/cifar5-bbb.toml") },
+    Preset { name: "paper/cifar5-mnf", text: include_str!("../../presets/paper/cifar5-mnf.toml") },
 ];
 
 impl Preset {
