@@ -68,6 +68,7 @@ fn all_methods_leave_bands_weights_and_a_report() {
         ("dropout", 30, 1),
         ("ensemble", 10, 10),
         ("bbb", 30, 30),
+        ("mnf", 30, 30),
         ("bbh", 30, 30),
         ("bbh-structured", 30, 30),
         ("bbh-full-noise", 30, 30),
