@@ -40,9 +40,15 @@ template <class Part> DEVICE u32 four_of_thread(const Part& part) {
     return (blockIdx.x - part.first_block) * GAUSSIAN_THREADS + threadIdx.x;
 }
 
+// eps of this four of a sample whose counters begin at `start`; `aligned`: that of the sample's first element, for all.
+DEVICE float4 noise_of(Stream stream, u32 aligned, u32 start, u32 four) {
+    const float4 n = stream_normals(stream, aligned ? start : start + four);
+    return aligned ? make_float4(n.x, n.x, n.x, n.x) : n;
+}
+
 // y[s] = mean + sigma * eps[s]
 extern "C" __global__ void __launch_bounds__(GAUSSIAN_THREADS)
-    gaussian_samples(u32 count, u32 samples, In<u32> words, SampledParts table) {
+    gaussian_samples(u32 count, u32 samples, u32 aligned, In<u32> words, SampledParts table) {
     const SampledPart part = table.parts[part_of_block(table.parts, count)];
     const u32 fours = divide_up(part.elements, 4), four = four_of_thread(part);
     if (four < fours) {
@@ -50,7 +56,7 @@ extern "C" __global__ void __launch_bounds__(GAUSSIAN_THREADS)
         const float4 mean = load_four(part.mean, 4 * four, part.elements);
         const float4 sigma = deviations(load_four(part.log_variance, 4 * four, part.elements));
         for (u32 s = 0; s < samples; s++) {
-            const float4 n = stream_normals(stream, s * fours + four);
+            const float4 n = noise_of(stream, aligned, s * fours, four);
             const float4 y = make_float4(fused_multiply_add(sigma.x, n.x, mean.x), fused_multiply_add(sigma.y, n.y, mean.y),
                                          fused_multiply_add(sigma.z, n.z, mean.z), fused_multiply_add(sigma.w, n.w, mean.w));
             store_four(part.y + (u64)s * part.elements, 4 * four, part.elements, 0, y);
@@ -60,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(GAUSSIAN_THREADS)
 
 // dmean = sum over samples of dy, dlog variance = sigma / 2 * sum over samples of dy eps
 extern "C" __global__ void __launch_bounds__(GAUSSIAN_THREADS)
-    gaussian_samples_grad(u32 count, u32 samples, In<u32> words, GradParts table) {
+    gaussian_samples_grad(u32 count, u32 samples, u32 aligned, In<u32> words, GradParts table) {
     const GradPart part = table.parts[part_of_block(table.parts, count)];
     const u32 fours = divide_up(part.elements, 4), four = four_of_thread(part);
     if (four < fours) {
@@ -68,7 +74,7 @@ extern "C" __global__ void __launch_bounds__(GAUSSIAN_THREADS)
         float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f), product = sum;
         for (u32 s = 0; s < samples; s++) {
             const float4 dy = load_four(part.dy + (u64)s * part.elements, 4 * four, part.elements);
-            const float4 n = stream_normals(stream, s * fours + four);
+            const float4 n = noise_of(stream, aligned, s * fours, four);
             sum = make_float4(sum.x + dy.x, sum.y + dy.y, sum.z + dy.z, sum.w + dy.w);
             product = make_float4(fused_multiply_add(dy.x, n.x, product.x), fused_multiply_add(dy.y, n.y, product.y),
                                   fused_multiply_add(dy.z, n.z, product.z), fused_multiply_add(dy.w, n.w, product.w));

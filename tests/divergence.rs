@@ -22,7 +22,7 @@ fn closed_form(mean: f64, deviation: f64) -> f64 {
 
 /// The mean of the estimate over the last `counted` of `steps` steps, in which the estimator trains if it has anything to train.
 fn estimate(kl: KlKind, (mean, deviation): (f32, f32), (steps, counted): (usize, usize)) -> f64 {
-    let method = Bbb { kl, random_weights: 200, prior_scale: 1.0, initial_sigma: 0.1 };
+    let method = Bbb { kl, random_weights: 200, prior_scale: 1.0, aligned_noise: false, initial_sigma: 0.1 };
     let mut store = Store::new();
     let mut g = Graph::new(&mut store);
     advance_step(

@@ -11,6 +11,8 @@ pub struct GaussianGroup {
     pub samples: u32,
     /// Elements of one sample of all parts.
     pub elements: u32,
+    /// All elements of a part share the noise of the first, one number for each sample.
+    pub aligned: bool,
     /// Random stream of each part, in which each sample begins at a counter of its own: element i of D of sample s is element
     /// s * 4 ceil(D / 4) + i. Those behind the last are 0.
     pub streams: [u32; MOST_PARTS],
@@ -19,7 +21,7 @@ pub struct GaussianGroup {
 impl GaussianGroup {
     /// No part yet.
     pub fn empty(samples: u32) -> Self {
-        Self { parts: 0, samples, elements: 0, streams: [0; MOST_PARTS] }
+        Self { parts: 0, samples, elements: 0, aligned: false, streams: [0; MOST_PARTS] }
     }
 
     /// Adds a part of `elements` in each sample.

@@ -39,7 +39,13 @@ pub fn cases() -> Vec<Case> {
             ("closed-form mc", KlKind::ClosedForm, true),
             ("full mc", KlKind::Full, true),
         ] {
-            let method = Bbb { kl, random_weights: 50, prior_scale: 0.8, initial_sigma: 0.4 };
+            let method = Bbb {
+                kl,
+                random_weights: 50,
+                prior_scale: 0.8,
+                aligned_noise: mc && kl == KlKind::ClosedForm,
+                initial_sigma: 0.4,
+            };
             cases.push(model_case(&network, &format!("bbb {name}"), method, mc));
         }
         cases.push(model_case(&network, "mnf", mnf(2), false));

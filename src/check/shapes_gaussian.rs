@@ -22,22 +22,26 @@ pub(super) fn cases() -> Vec<Case> {
         (3, many.clone()),
         (2, vec![4099, 516]),
     ];
-    let mut cases: Vec<Case> = shapes.into_iter().map(|(samples, sizes)| drawn(samples, sizes, false)).collect();
-    cases.push(drawn(5, vec![17, 36], true));
+    let mut cases: Vec<Case> =
+        shapes.into_iter().map(|(samples, sizes)| drawn((samples, false), sizes, false)).collect();
+    cases.push(drawn((5, false), vec![17, 36], true));
+    cases.push(drawn((4, true), vec![17, 5000, 36], false));
     let shapes = [vec![1], vec![3, 17], vec![33, 129, 4], many, vec![4099, 516]];
     cases.extend(shapes.into_iter().map(|sizes| divergence(sizes, false)));
     cases.push(divergence(vec![17, 36], true));
     let mut cases: Vec<Case> = cases.into_iter().map(|case| case.at_most(CHECKED)).collect();
     // Every element, so that every defect of a gradient shows.
-    cases.push(drawn(3, vec![5, 2], true));
+    cases.push(drawn((3, false), vec![5, 2], true));
+    cases.push(drawn((3, true), vec![5, 2], true));
     cases.push(divergence(vec![5, 2], true));
     cases.extend([constant_parameter("gaussian_samples"), constant_parameter("gaussian_kl")]);
     cases
 }
 
 /// Half the squared norm of samples, so that each sample's gradient is another.
-fn drawn(samples: usize, sizes: Vec<usize>, again: bool) -> Case {
-    let name = format!("{samples} samples of {sizes:?}{}", if again { ", twice" } else { "" });
+fn drawn(samples: (usize, bool), sizes: Vec<usize>, again: bool) -> Case {
+    let noise = if samples.1 { "aligned " } else { "" };
+    let name = format!("{} {noise}samples of {sizes:?}{}", samples.0, if again { ", twice" } else { "" });
     Case::op("gaussian_samples", &name, move |g| {
         let parts = parts(g, &sizes)?;
         let one = move |g: &mut Graph, name: &str| norm(g, name, &parts, samples);
@@ -45,7 +49,7 @@ fn drawn(samples: usize, sizes: Vec<usize>, again: bool) -> Case {
     })
 }
 
-fn norm(g: &mut Graph, name: &str, parts: &[Gaussian], samples: usize) -> Result<TensorId> {
+fn norm(g: &mut Graph, name: &str, parts: &[Gaussian], samples: (usize, bool)) -> Result<TensorId> {
     let y = gaussian_samples(g, name, parts, samples)?;
     half_squared_norm(g, &format!("{name}.norm"), &y)
 }
@@ -69,7 +73,7 @@ fn constant_parameter(op: &'static str) -> Case {
             Gaussian { mean: noise(g, "mean0")?, log_variance },
             Gaussian { mean, log_variance: noise(g, "log_variance1")? },
         ];
-        if op == "gaussian_kl" { gaussian_kl(g, "kl", &parts, 0.8) } else { norm(g, "y", &parts, 3) }
+        if op == "gaussian_kl" { gaussian_kl(g, "kl", &parts, 0.8) } else { norm(g, "y", &parts, (3, false)) }
     })
 }
 

@@ -21,6 +21,8 @@ pub struct Bbb {
     /// Weights that a discriminator sees in a step.
     pub random_weights: usize,
     pub prior_scale: f32,
+    /// One number of noise for each tensor and sample, instead of one for each weight.
+    pub aligned_noise: bool,
     /// Standard deviation at which weights start; log variances start as N(2 ln of it, 0.05^2).
     pub initial_sigma: f32,
 }
@@ -39,7 +41,7 @@ impl Method for Bbb {
         let posteriors = self.posteriors(g, specs)?;
         let mut weights = Vec::with_capacity(specs.len());
         for (index, parts) in posteriors.chunks(MOST_PARTS).enumerate() {
-            weights.extend(gaussian_samples(g, &format!("weights{index}"), parts, samples)?);
+            weights.extend(gaussian_samples(g, &format!("weights{index}"), parts, (samples, self.aligned_noise))?);
         }
         Ok(weights)
     }

@@ -63,7 +63,7 @@ impl Method for Mnf {
         }
         for (chunk, layers) in biases.chunks(MOST_PARTS).enumerate() {
             let parts: Vec<Gaussian> = layers.iter().map(|&index| posteriors[index].gaussian()).collect();
-            let drawn = gaussian_samples(g, &format!("biases{chunk}"), &parts, samples)?;
+            let drawn = gaussian_samples(g, &format!("biases{chunk}"), &parts, (samples, false))?;
             layers.iter().zip(drawn).for_each(|(&index, w)| weights[index] = w);
         }
         Ok(weights)
@@ -164,7 +164,7 @@ impl Mnf {
         }
         let mut start = Vec::with_capacity(layers.len());
         for (chunk, parts) in parts.chunks(MOST_PARTS).enumerate() {
-            let drawn = gaussian_samples(g, &format!("mnf.z{chunk}"), parts, samples)?;
+            let drawn = gaussian_samples(g, &format!("mnf.z{chunk}"), parts, (samples, false))?;
             start.extend(drawn.into_iter().zip(parts.iter().copied()));
         }
         let flow = Flow { name: "flow", layers: &layers, steps: self.flow_steps, hidden: self.flow_hidden };

@@ -14,14 +14,19 @@ pub struct Gaussian {
     pub log_variance: TensorId,
 }
 
-/// One tensor [S = `samples`, ..] for each part: mean + sigma * eps, eps ~ N(0, 1) of each element and sample, from a stream
-/// called after `name` and the mean. The gradient draws eps again: it is never stored.
+/// One tensor [S = `samples`, ..] for each part: mean + sigma * eps, eps ~ N(0, 1) of each element and sample (`aligned`: of each sample,
+/// for all elements of a part), from a stream called after `name` and the mean. The gradient draws eps again: it is never stored.
 ///
 /// # Errors
 /// When there is no part or more than [`MOST_PARTS`](crate::call::MOST_PARTS), or mean and log variance differ in shape or have more than one sample.
-pub fn gaussian_samples(g: &mut Graph, name: &str, parts: &[Gaussian], samples: usize) -> Result<Vec<TensorId>> {
+pub fn gaussian_samples(
+    g: &mut Graph,
+    name: &str,
+    parts: &[Gaussian],
+    (samples, aligned): (usize, bool),
+) -> Result<Vec<TensorId>> {
     let inputs = inputs(g, "gaussian_samples", name, parts)?;
-    let mut group = GaussianGroup::empty(samples as u32);
+    let mut group = GaussianGroup { aligned, ..GaussianGroup::empty(samples as u32) };
     let mut outputs = Vec::with_capacity(parts.len());
     for part in parts {
         let suffix = format!(".{}", g.name(part.mean));
@@ -68,7 +73,7 @@ pub(super) fn samples_forward(e: &mut Emit, node: &Node, group: &GaussianGroup) 
 
 /// dmean = sum over samples of dy, dlog variance = sigma / 2 * sum over samples of dy eps
 pub(super) fn samples_backward(e: &mut Emit, node: &Node, group: &GaussianGroup) {
-    let mut wanted = GaussianGroup::empty(group.samples);
+    let mut wanted = GaussianGroup { aligned: group.aligned, ..GaussianGroup::empty(group.samples) };
     let (mut reads, mut writes) = (Vec::new(), Vec::new());
     for (index, (inputs, &y)) in node.inputs.chunks(2).zip(&node.outputs).enumerate() {
         if !inputs.iter().any(|&input| e.wants(input)) {

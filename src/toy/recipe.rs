@@ -97,7 +97,13 @@ impl Recipe {
             Kind::Dropout => (Box::new(Dropout { keep: 0.5, prior_scale: PRIOR }), 1, 10_000, 1e-2),
             Kind::Ensemble => (Box::new(Ensemble { members: MEMBERS, prior_scale: PRIOR }), 1, 4000, 1e-2),
             Kind::Bbb => {
-                let method = Bbb { kl: KlKind::ClosedForm, random_weights: 1, prior_scale: PRIOR, initial_sigma: 0.1 };
+                let method = Bbb {
+                    kl: KlKind::ClosedForm,
+                    random_weights: 1,
+                    prior_scale: PRIOR,
+                    aligned_noise: false,
+                    initial_sigma: 0.1,
+                };
                 (Box::new(method), 10, 10_000, 1e-2)
             }
             Kind::Mnf => {

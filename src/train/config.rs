@@ -46,6 +46,8 @@ pub struct Config {
     pub initial_sigma: f32,
     #[serde(default = "default_keep")]
     pub keep: f32,
+    #[serde(default)]
+    pub aligned_noise: bool,
     #[serde(default = "default_members")]
     pub members: usize,
     #[serde(default = "default_threshold")]
@@ -125,6 +127,7 @@ impl Config {
                 ModelKind::Resnet => RESNET_SIGMA,
                 _ => default_sigma(),
             }),
+            aligned_noise: options.aligned_noise.unwrap_or(false),
             keep: options.keep.unwrap_or_else(default_keep),
             members: options.members.unwrap_or(if is_cifar(&data) { 5 } else { default_members() }),
             variance_threshold: options.variance_threshold.unwrap_or(if model == ModelKind::Resnet {
@@ -266,6 +269,7 @@ impl Config {
                 kl: self.kl,
                 random_weights: self.random_weights,
                 prior_scale: self.prior_scale,
+                aligned_noise: self.aligned_noise,
                 initial_sigma: self.initial_sigma,
             }),
             MethodKind::Bbh => Box::new(Bbh {

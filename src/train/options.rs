@@ -124,6 +124,9 @@ pub struct Options {
     /// resnet 3.059e-7 (-30).
     #[arg(long, value_name = "SIGMA")]
     pub initial_sigma: Option<f32>,
+    /// --method bbb: one number of noise for each tensor and sample, instead of one for each weight.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub aligned_noise: Option<bool>,
     /// Probability with which --method dropout keeps an activation. Default: 0.5.
     #[arg(long, value_name = "SHARE")]
     pub keep: Option<f32>,
@@ -253,6 +256,7 @@ impl Options {
             random_weights: self.random_weights.or(other.random_weights),
             prior_scale: self.prior_scale.or(other.prior_scale),
             initial_sigma: self.initial_sigma.or(other.initial_sigma),
+            aligned_noise: self.aligned_noise.or(other.aligned_noise),
             keep: self.keep.or(other.keep),
             members: self.members.or(other.members),
             variance_threshold: self.variance_threshold.or(other.variance_threshold),

@@ -17,7 +17,9 @@ pub fn samples<T: Real>(io: &Io<T>, group: &GaussianGroup) {
     let words = io.read_as(2 * group.parts as usize);
     for (part, &stream) in group.streams.iter().enumerate().take(group.parts as usize) {
         let stream = Stream::of_words(words, stream);
-        draw(&stream, io.read(2 * part), io.read(2 * part + 1), io.write(part));
+        let mean = io.read(2 * part);
+        let noise = Noise { stream, len: mean.len(), aligned: group.aligned };
+        draw(&noise, mean, io.read(2 * part + 1), io.write(part));
     }
 }
 
@@ -26,7 +28,8 @@ pub fn samples_grad<T: Real>(io: &Io<T>, group: &GaussianGroup) {
     for (part, &stream) in group.streams.iter().enumerate().take(group.parts as usize) {
         let (stream, log_variance, dy) = (Stream::of_words(words, stream), io.read(2 * part), io.read(2 * part + 1));
         gradients(io, part, |first, dmean, dlog_variance| {
-            sample_gradients(&stream, (log_variance, first), dy, dmean, dlog_variance);
+            let noise = Noise { stream, len: log_variance.len(), aligned: group.aligned };
+            sample_gradients(&noise, (log_variance, first), dy, dmean, dlog_variance);
         });
     }
 }
@@ -56,7 +59,7 @@ pub fn kl_grad<T: Real>(io: &Io<T>, prior_scale: f32) {
 }
 
 /// y [S, D] = mean + sigma * eps
-fn draw<T: Real>(stream: &Stream, mean: &[T], log_variance: &[T], y: &mut [T]) {
+fn draw<T: Real>(noise: &Noise, mean: &[T], log_variance: &[T], y: &mut [T]) {
     let len = mean.len();
     for_blocks(y.chunks_mut(len), BLOCK, |corner, rows| {
         let columns = corner.column..corner.column + rows[0].len();
@@ -64,7 +67,7 @@ fn draw<T: Real>(stream: &Stream, mean: &[T], log_variance: &[T], y: &mut [T]) {
         with_scratch(mean.len(), |sigma: &mut [T]| {
             deviations(&log_variance[columns.clone()], sigma);
             for (i, y) in rows.iter_mut().enumerate() {
-                normals(stream, start(len, corner.row + i) + corner.column as u64, y);
+                noise.fill(corner.row + i, corner.column, y);
                 pulp::Arch::new().dispatch(
                     #[inline(always)]
                     || {
@@ -83,14 +86,31 @@ fn deviations<T: Real>(log_variance: &[T], sigma: &mut [T]) {
     exponentials(sigma);
 }
 
-/// Element of a part's stream at which a sample of `len` elements begins: a counter of its own.
-fn start(len: usize, sample: usize) -> u64 {
-    sample as u64 * len.next_multiple_of(4) as u64
+/// The noise of a part.
+struct Noise {
+    stream: Stream,
+    /// Elements of a sample.
+    len: usize,
+    /// All elements of a sample share the first's.
+    aligned: bool,
+}
+
+impl Noise {
+    /// The noise of a sample's elements from `first` on. Each sample begins at a counter of its own.
+    fn fill<T: Real>(&self, sample: usize, first: usize, out: &mut [T]) {
+        let start = sample as u64 * self.len.next_multiple_of(4) as u64;
+        if !self.aligned {
+            return normals(&self.stream, start + first as u64, out);
+        }
+        let mut shared = [T::ZERO];
+        normals(&self.stream, start, &mut shared);
+        out.fill(shared[0]);
+    }
 }
 
 /// For elements from `first` on: dmean = sum over samples of dy, dlog variance = sigma / 2 * sum over samples of dy eps
 fn sample_gradients<T: Real>(
-    stream: &Stream,
+    source: &Noise,
     (log_variance, first): (&[T], usize),
     dy: &[T],
     dmean: &mut [T],
@@ -102,7 +122,7 @@ fn sample_gradients<T: Real>(
     let mut noise = [T::ZERO; BLOCK];
     let noise = &mut noise[..dmean.len()];
     for (sample, dy) in dy.chunks(len).enumerate() {
-        normals(stream, start(len, sample) + first as u64, noise);
+        source.fill(sample, first, noise);
         pulp::Arch::new().dispatch(
             #[inline(always)]
             || {
@@ -175,17 +195,18 @@ mod tests {
     fn samples_are_the_mean_and_sigma_times_the_noise_of_their_counters() {
         for (len, samples) in [(1, 1), (5, 3), (BLOCK, 2), (2 * BLOCK + 3, 17)] {
             let (mean, log_variance) = (pattern::<f64>(len, 1), pattern::<f64>(len, 2));
-            let mut noise = vec![0.0; len.next_multiple_of(4) * samples];
-            STREAM.normals_f64(0, &mut noise);
-            let eps = |s: usize, i: usize| noise[s * len.next_multiple_of(4) + i];
+            let mut numbers = vec![0.0; len.next_multiple_of(4) * samples];
+            STREAM.normals_f64(0, &mut numbers);
+            let eps = |s: usize, i: usize| numbers[s * len.next_multiple_of(4) + i];
             let y = |s: usize, i: usize| mean[i] + (log_variance[i] / 2.0).exp() * eps(s, i);
             let expected: Vec<f64> = (0..samples).flat_map(|s| (0..len).map(move |i| y(s, i))).collect();
             let mut found = vec![f64::NAN; samples * len];
-            draw(&STREAM, &mean, &log_variance, &mut found);
+            let noise = Noise { stream: STREAM, len, aligned: false };
+            draw(&noise, &mean, &log_variance, &mut found);
             close(&found, &expected, 0.0, 1e-14, "f64");
             let narrow = |values: &[f64]| -> Vec<f32> { values.iter().map(|&value| value as f32).collect() };
             let mut found = vec![f32::NAN; samples * len];
-            draw(&STREAM, &narrow(&mean), &narrow(&log_variance), &mut found);
+            draw(&noise, &narrow(&mean), &narrow(&log_variance), &mut found);
             close(&found, &expected, 0.0, 1e-6, "f32");
         }
     }
@@ -213,7 +234,7 @@ mod tests {
         let (mean, log_variance) = (pattern::<f32>(len, 1), pattern::<f32>(len, 2));
         in_pools(|| {
             let mut y = vec![0.0; samples * len];
-            draw(&STREAM, &mean, &log_variance, &mut y);
+            draw(&Noise { stream: STREAM, len, aligned: false }, &mean, &log_variance, &mut y);
             y.push(divergence(&mean, &log_variance, 0.7) as f32);
             y
         });

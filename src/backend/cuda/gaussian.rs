@@ -34,7 +34,8 @@ pub fn samples(l: &mut Lowering, group: &GaussianGroup) {
         blocks += elements.div_ceil(PER_BLOCK);
     }
     let words = l.read(2 * group.parts as usize);
-    let arguments = Arguments::new().with(group.parts).with(group.samples).with(words).with(table);
+    let arguments = Arguments::new().with(group.parts).with(group.samples).with(u32::from(group.aligned));
+    let arguments = arguments.with(words).with(table);
     l.launch("gaussian_samples", [blocks, 1, 1], THREADS, arguments);
 }
 
@@ -63,7 +64,8 @@ pub fn samples_grad(l: &mut Lowering, group: &GaussianGroup) {
         ..part
     });
     let words = l.read(2 * group.parts as usize);
-    let arguments = Arguments::new().with(group.parts).with(group.samples).with(words).with(table);
+    let arguments = Arguments::new().with(group.parts).with(group.samples).with(u32::from(group.aligned));
+    let arguments = arguments.with(words).with(table);
     l.launch("gaussian_samples_grad", [blocks, 1, 1], THREADS, arguments);
 }
 

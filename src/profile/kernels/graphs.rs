@@ -220,7 +220,7 @@ pub fn per_weight_kl(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
 /// S networks of D weights.
 pub fn gaussian_samples(g: &mut Graph, sizes: &Sizes) -> Result<Built> {
     let part = gaussian_of(g, sizes)?;
-    let output = gaussian::gaussian_samples(g, "y", &[part], sizes.of('S'))?;
+    let output = gaussian::gaussian_samples(g, "y", &[part], (sizes.of('S'), false))?;
     let output = output.first().copied().ok_or_else(|| Error::run("gaussian_samples: no sample of one tensor"))?;
     Ok(Built { output, arguments: vec![part.mean, part.log_variance] })
 }
