@@ -8,9 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
-#include <string>
-#include <vector>
 #include "ptx.h"
 #ifdef EXECUTE
 #include "sim/api.h"
