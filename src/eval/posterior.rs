@@ -42,11 +42,7 @@ impl Posterior {
     ) -> Result<Self> {
         let specs = model.weights();
         let networks = method.networks();
-        let at_once = match networks {
-            Networks::One => 1,
-            Networks::Members(members) => members,
-            Networks::Drawn | Networks::Masked => SAMPLES_AT_ONCE,
-        };
+        let at_once = networks.predicting(SAMPLES_AT_ONCE);
         let drawn = networks == Networks::Drawn;
         let sample = if drawn { Some(sample_plan(store, method, &specs, at_once)?) } else { None };
         let predict = sets.iter().map(|set| predict_plan(store, (model, method), set, batch, at_once));
@@ -71,11 +67,7 @@ impl Posterior {
         report: &mut dyn FnMut(f64) -> Result<()>,
     ) -> Result<Predictive> {
         let plan = &self.predict[index];
-        let samples = match self.networks {
-            Networks::One => 1,
-            Networks::Members(members) => members,
-            Networks::Drawn | Networks::Masked => samples,
-        };
+        let samples = self.networks.predicting(samples);
         let mut sums = PredictiveAccumulator::new(images, self.classes)?;
         let batches = images.div_ceil(self.batch);
         let blocks = samples.div_ceil(self.at_once);

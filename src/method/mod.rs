@@ -90,6 +90,15 @@ impl Networks {
         }
     }
 
+    /// Networks (or masks) that predict when `wanted` would be drawn.
+    pub fn predicting(self, wanted: usize) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Members(members) => members,
+            Self::Drawn | Self::Masked => wanted,
+        }
+    }
+
     /// Networks trained side by side, each on batches of its own.
     pub fn members(self) -> usize {
         if let Self::Members(members) = self { members } else { 1 }

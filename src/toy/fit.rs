@@ -124,11 +124,7 @@ fn predict_all<T: Real>(
     draws: usize,
 ) -> Result<Networked> {
     let networks = recipe.method.networks();
-    let (wanted, at_once) = match networks {
-        Networks::One => (1, 1),
-        Networks::Members(members) => (members, members),
-        Networks::Drawn | Networks::Masked => (draws, AT_ONCE),
-    };
+    let (wanted, at_once) = (networks.predicting(draws), networks.predicting(AT_ONCE));
     let mut found = Networked::default();
     for block in 0..wanted.div_ceil(at_once) {
         let words = device.persistent_mut::<u32>(store.words());
