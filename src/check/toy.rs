@@ -57,16 +57,18 @@ fn mnf() -> Mnf {
     }
 }
 
+/// With noise of so many dimensions that samples are about equally far apart: the minimum of composed distances loses digits where
+/// one is much smaller.
 fn bbh(noise: NoiseKind) -> Bbh {
     Bbh {
         generator: GeneratorKind::LayerWise,
-        noise_dim: 2,
+        noise_dim: 8,
         noise,
         zero_mean: false,
         kl: KlKind::Full,
         random_weights: 1,
         prior_scale: PRIOR,
-        hidden: vec![4],
+        hidden: vec![6],
         init: InitKind::HyperfanIn,
     }
 }
