@@ -169,3 +169,55 @@ fn schedule(recipe: &Recipe) -> Schedule {
         beta2: 0.999,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Arithmetic, Device, loss};
+    use crate::data::toy::NOISE;
+    use crate::graph::{Graph, Store};
+    use crate::method::Ensemble;
+    use crate::plan::{Plan, Request};
+    use crate::toy::Task;
+
+    const STEP: f64 = 0.5;
+
+    /// Half of the likelihood at the points, half where each member's own grows from there, by hand.
+    #[test]
+    fn members_meet_adversarial_inputs_of_their_own() {
+        let task = Task::new(1, 6, 5).unwrap();
+        let mut store = Store::new();
+        let mut g = Graph::new(&mut store);
+        let method = Ensemble { members: 2, prior_scale: 1.0 };
+        let loss = loss(&mut g, &task, (&method, 1), Some(STEP as f32)).unwrap();
+        let plan = Plan::build(g, &Request { name: "loss", keep: &[loss], ..Request::default() }, size_of::<f64>());
+        let plan = plan.unwrap();
+        let mut device = Device::open(Arithmetic::F64, &store, &[&plan]).unwrap();
+        device.start(&store, 3).unwrap();
+        for (region, values) in task.constants(&store) {
+            device.write(region, &values).unwrap();
+        }
+        device.run(&plan).unwrap();
+        let found = device.read(&plan, plan.kept[0]).unwrap()[0];
+        let parameters: Vec<_> =
+            task.specs.iter().map(|spec| device.read(&plan, store.find(&spec.name).unwrap()).unwrap()).collect();
+        let [w1, b1, w2, b2] = &parameters[..] else { panic!("{parameters:?}") };
+        let (mut plain, mut moved, mut signs) = (0.0, 0.0, Vec::new());
+        for member in 0..2 {
+            let units = 5 * member..5 * member + 5;
+            let f = |x: f64| {
+                b2[member] + units.clone().map(|unit| w2[unit] * (w1[unit] * x + b1[unit]).max(0.0)).sum::<f64>()
+            };
+            for (&x, &y) in task.train.x.iter().zip(&task.train.y) {
+                let term = |x: f64| (f(x) - y) * (f(x) - y) / (2.0 * NOISE * NOISE);
+                let sign = (term(x + 1e-7) - term(x - 1e-7)).signum();
+                plain += term(x) / 6.0;
+                moved += term(x + STEP * sign) / 6.0;
+                signs.push(sign);
+            }
+        }
+        assert!(signs[..6] != signs[6..], "{signs:?}");
+        assert!(moved > 1.01 * plain, "{moved} {plain}");
+        let expected = 0.5 * (plain + moved);
+        assert!((found - expected).abs() <= 1e-6 * expected, "{found}, not {expected}");
+    }
+}

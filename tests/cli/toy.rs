@@ -126,7 +126,7 @@ fn the_simulated_device_trains_and_predicts_like_the_cpu() {
             let (cpu, sim) = (values(cpu), values(sim));
             let largest = cpu.iter().fold(0.1, |largest: f64, value| largest.max(value.abs()));
             for (point, (cpu, sim)) in cpu.iter().zip(&sim).enumerate() {
-                assert!((cpu - sim).abs() <= 1e-4 * largest, "{name}, {figure} at {point}: {sim}, on the CPU {cpu}");
+                assert!((cpu - sim).abs() <= 1e-5 * largest, "{name}, {figure} at {point}: {sim}, on the CPU {cpu}");
             }
         }
     }
