@@ -5,6 +5,7 @@ use crate::common::{SMALL, write_set};
 use crate::common::{metrics, tensors};
 use crate::fake::{driver, with_driver};
 use std::fs;
+#[cfg(feature = "sim")]
 use std::path::Path;
 
 /// Trains two epochs of 3 steps into `out`, its second with the KL term, and returns the driver's log.
