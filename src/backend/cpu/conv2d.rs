@@ -1,32 +1,24 @@
-//! Convolution with weights per sample, and its gradients.
+//! Convolution with weights per sample.
 
-use super::conv_parallel::{add_partials, for_each_chunk, for_each_partial, store_weights};
+use super::conv_parallel::{for_each_chunk, images_per_task};
 use super::elementwise::softplus;
-use super::memory::with_scratch;
-use super::patches::Patches;
-use super::tiles::{LANES, NARROW, Tiled, add_lanes, blocks, dot_tile, for_each_narrow, gather_tile, padded};
-use super::{Io, Real, Strided, StridedMut};
+use super::memory::{with_call_scratch, with_scratch};
+use super::patches::{Patches, WeightOrder};
+use super::tiles::{LANES, NARROW, Tiled, blocks, dot_tile, for_each_narrow, padded};
+use super::{Io, Real, Strided};
 use crate::call::*;
+use rayon::prelude::*;
 
-/// Output pixels, or output channels, that a register tile of two registers a row spans.
+/// Output pixels that a register tile of two registers a row spans.
 const PIXELS: usize = 6;
-const CHANNELS: usize = 6;
 /// Output pixels of a tile of one register a row: enough sums to hide the latency of an addition.
 const MORE_PIXELS: usize = 8;
 /// Scratch elements of the images that a task works on at once.
-const GROUP: usize = 1 << 13;
+pub const GROUP: usize = 1 << 13;
 
 pub fn forward<T: Real>(io: &Io<T>, d: &Conv2dDims, function: Unary) {
     let bias = (d.bias != 0).then(|| io.strided(2));
     forward_slices(d, function, io.read(0), &io.strided(1), bias.as_ref(), io.write(0));
-}
-
-pub fn grad_input<T: Real>(io: &Io<T>, d: &Conv2dDims) {
-    grad_input_slices(d, io.read(0), &io.strided(1), io.write(0), io.adds(0));
-}
-
-pub fn grad_weight<T: Real>(io: &Io<T>, d: &Conv2dDims) {
-    grad_weight_slices(d, io.read(0), io.read(1), io.strided_mut(0), io.adds(0), io.write(1));
 }
 
 /// Images of `sample` from `first` in an array [S or 1, N, len].
@@ -53,16 +45,52 @@ fn forward_slices<T: Real>(
     y: &mut [T],
 ) {
     let patches = &Patches::for_reading(d);
+    with_panels(d, (patches, patches.weights()), w, bias, |packed| {
+        convolve(d, patches, x, packed, y, |tile, pixels, y| {
+            store_channels::<T, false>(patches, tile, pixels, y);
+            activate(function, y);
+        });
+    });
+}
+
+/// Runs `work` with the weights of all samples in panels, each sample's before its biases: [S, panels + lanes].
+pub fn with_panels<T: Real>(
+    d: &Conv2dDims,
+    (patches, order): (&Patches, WeightOrder),
+    w: &Strided<T>,
+    bias: Option<&Strided<T>>,
+    work: impl FnOnce(&[T]),
+) {
+    let (panels, lanes) = (patches.panels(), padded(patches.outputs));
+    with_call_scratch(d.samples as usize * (panels + lanes), |packed: &mut [T]| {
+        packed.par_chunks_mut(panels + lanes).enumerate().for_each(|(s, packed)| {
+            let (panels, biases) = packed.split_at_mut(panels);
+            patches.pack_panels(w.block(s), order, panels);
+            pack_bias(bias.map(|b| b.block(s)), biases);
+        });
+        work(packed);
+    });
+}
+
+/// y [S, N, O, H', W'] = what `finish(tile, pixels, y)` makes of the convolution of some images, a tile
+/// [panel][their pixels, channels of the panel], with the weights and biases in `packed` (`with_panels`).
+pub fn convolve<T: Real>(
+    d: &Conv2dDims,
+    patches: &Patches,
+    x: &[T],
+    packed: &[T],
+    y: &mut [T],
+    finish: impl Fn(&[T], usize, &mut [T]) + Sync,
+) {
     let (lanes, out) = (padded(patches.outputs), patches.outputs * patches.pixels());
-    let group = patches.group(d.images_per_chunk(), GROUP);
+    let group = patches.group(images_per_task(d), GROUP);
     let pixels = group * patches.pixels();
-    let sizes = [patches.panels(), lanes, group * patches.scratch(), pixels, lanes * pixels];
+    let sizes = [group * patches.scratch(), pixels, lanes * pixels];
     for_each_chunk(d, y, out, |s, first, y| {
         let x = images_from(d, x, d.shared_input != 0, s, first, patches.image());
+        let (panels, biases) = sample_panels(patches, packed, s);
         with_scratch(sizes.iter().sum(), |scratch: &mut [T]| {
-            let [panels, biases, images, starts, tile] = split(scratch, sizes);
-            patches.pack_panels(w.block(s), panels);
-            pack_bias(bias.map(|b| b.block(s)), biases);
+            let [images, starts, tile] = split(scratch, sizes);
             images.fill(T::ZERO);
             let starts = as_u32(starts);
             patches.starts(group, starts);
@@ -70,11 +98,16 @@ fn forward_slices<T: Real>(
                 load_images(patches, x, images);
                 let starts = &starts[..y.len() / patches.outputs];
                 for_each_narrow(1, patches.outputs, ForwardImages { patches, panels, biases, images, starts, tile });
-                store_channels(patches, tile, starts.len(), y);
-                activate(function, y);
+                finish(tile, starts.len(), y);
             }
         });
     });
+}
+
+/// Panels and biases of one sample.
+pub fn sample_panels<'a, T>(patches: &Patches, packed: &'a [T], sample: usize) -> (&'a [T], &'a [T]) {
+    let (panels, lanes) = (patches.panels(), padded(patches.outputs));
+    packed[sample * (panels + lanes)..][..panels + lanes].split_at(panels)
 }
 
 /// Lays images x [images, C, H, W] out in scratch, as `Patches::load` does.
@@ -99,7 +132,7 @@ pub fn split<T, const N: usize>(mut scratch: &mut [T], sizes: [usize; N]) -> [&m
 }
 
 /// The biases of one sample (zero when there are none), zero beyond O.
-pub fn pack_bias<T: Real>(bias: Option<&[T]>, packed: &mut [T]) {
+fn pack_bias<T: Real>(bias: Option<&[T]>, packed: &mut [T]) {
     packed.fill(T::ZERO);
     if let Some(bias) = bias {
         packed[..bias.len()].copy_from_slice(bias);
@@ -172,8 +205,8 @@ fn patch_sums<T: Real, const FMA: bool, const P: usize, const L: usize>(
     sums
 }
 
-/// y [images, O, H'*W'] from a tile [panel][images' pixels, channels of the panel].
-fn store_channels<T: Real>(patches: &Patches, tile: &[T], pixels: usize, y: &mut [T]) {
+/// y [images, O, H'*W'], set or added to, from a tile [panel][images' pixels, channels of the panel].
+pub fn store_channels<T: Real, const ADD: bool>(patches: &Patches, tile: &[T], pixels: usize, y: &mut [T]) {
     for (first, width) in blocks(patches.outputs, NARROW) {
         let tile = &tile[first * pixels..][..width * pixels];
         let images = y.chunks_exact_mut(patches.outputs * patches.pixels());
@@ -181,7 +214,7 @@ fn store_channels<T: Real>(patches: &Patches, tile: &[T], pixels: usize, y: &mut
             let channels = y.chunks_exact_mut(patches.pixels()).skip(first).take(width);
             for (l, y) in channels.enumerate() {
                 for (y, value) in y.iter_mut().zip(tile[l..].iter().step_by(width)) {
-                    *y = *value;
+                    *y = if ADD { *y + *value } else { *value };
                 }
             }
         }
@@ -232,152 +265,6 @@ fn activation<T: Real>(function: Unary, x: T) -> T {
         Unary::Affine(a, b) => T::of(f64::from(a)) * x + T::of(f64::from(b)),
         Unary::Square => x * x,
         Unary::Softplus => softplus(x),
-    }
-}
-
-/// dx (+)= the transposed convolution of dy with w; for a shared input, summed over samples.
-fn grad_input_slices<T: Real>(d: &Conv2dDims, dy: &[T], w: &Strided<T>, dx: &mut [T], add: bool) {
-    let patches = &Patches::interleaved(d);
-    let out = patches.outputs * patches.pixels();
-    let group = patches.group(d.images_per_chunk(), GROUP);
-    let sizes = [patches.weight_runs(), group * patches.scratch(), group * patches.pixels(), group * out];
-    for_each_chunk(d, dx, patches.image(), |sample, first, dx| {
-        for (turn, s) in samples_of(d, sample).enumerate() {
-            let dy = images_from(d, dy, false, s, first, out);
-            with_scratch(sizes.iter().sum(), |scratch: &mut [T]| {
-                let [weights, images, starts, turned] = split(scratch, sizes);
-                patches.pack_runs(w.block(s), weights, NARROW);
-                let starts = as_u32(starts);
-                patches.starts(group, starts);
-                for (dx, dy) in dx.chunks_mut(group * patches.image()).zip(dy.chunks(group * out)) {
-                    turn_channels(dy, patches, turned);
-                    images.fill(T::ZERO);
-                    let starts = &starts[..dy.len() / patches.outputs];
-                    let work = GradInputImages { patches, weights, dy: turned, starts, images };
-                    for_each_narrow(patches.runs, patches.run, work);
-                    unload_images(patches, images, dx, add || turn > 0);
-                }
-            });
-        }
-    });
-}
-
-/// Writes interleaved scratch images to dx [images, C, H, W], as `Patches::unload` does.
-pub fn unload_images<T: Real>(patches: &Patches, scratch: &[T], dx: &mut [T], add: bool) {
-    for (dx, image) in dx.chunks_exact_mut(patches.image()).zip(scratch.chunks_exact(patches.scratch())) {
-        patches.unload(image, dx, add);
-    }
-}
-
-/// The samples whose gradients one task adds up: all of them when the input is shared.
-pub fn samples_of(d: &Conv2dDims, sample: usize) -> std::ops::Range<usize> {
-    if d.shared_input != 0 { 0..d.samples as usize } else { sample..sample + 1 }
-}
-
-/// dy [images, O, pixels] as [images, pixels, O].
-fn turn_channels<T: Real>(dy: &[T], patches: &Patches, turned: &mut [T]) {
-    let (pixels, outputs) = (patches.pixels(), patches.outputs);
-    for (dy, turned) in dy.chunks_exact(outputs * pixels).zip(turned.chunks_exact_mut(outputs * pixels)) {
-        for (o, dy) in dy.chunks_exact(pixels).enumerate() {
-            for (target, value) in turned[o..].iter_mut().step_by(outputs).zip(dy) {
-                *target = *value;
-            }
-        }
-    }
-}
-
-/// images += the patches' gradients, w^T dy of every output pixel, with dy [pixels, O] and patches at `starts`.
-struct GradInputImages<'a, T> {
-    patches: &'a Patches,
-    weights: &'a [T],
-    dy: &'a [T],
-    starts: &'a [u32],
-    images: &'a mut [T],
-}
-
-impl<T: Real> Tiled for GradInputImages<'_, T> {
-    /// Adds one block of lanes of every patch's gradient to the images; lanes beyond the run are zero.
-    #[inline(always)]
-    #[allow(clippy::needless_range_loop, reason = "iterator adaptors are not inlined into the vector code")]
-    fn tile<const FMA: bool, const L: usize>(&mut self, r: usize, lane: usize) {
-        let outputs = self.patches.outputs;
-        let weights = &self.weights[self.patches.weight_block(r, lane)..][..L * outputs];
-        let images = &mut self.images[self.patches.run_offset(r) + lane..];
-        let last = self.starts.len() - 1;
-        for first in (0..=last).step_by(PIXELS) {
-            let mut rows = [self.dy; PIXELS];
-            for p in 0..PIXELS {
-                rows[p] = &self.dy[(first + p).min(last) * outputs..][..outputs];
-            }
-            let mut sums = [[T::ZERO; L]; PIXELS];
-            dot_tile::<T, FMA, PIXELS, L>(&mut sums, rows, weights);
-            for p in 0..PIXELS.min(last + 1 - first) {
-                add_lanes(&mut images[self.starts[first + p] as usize..], &sums[p]);
-            }
-        }
-    }
-}
-
-/// dw (+)= sum over images and pixels of dy times patch: per chunk of images into `partials`, then over chunks in order.
-fn grad_weight_slices<T: Real>(d: &Conv2dDims, x: &[T], dy: &[T], dw: StridedMut<T>, add: bool, partials: &mut [T]) {
-    let patches = &Patches::for_reading(d);
-    let out = patches.outputs * patches.pixels();
-    let group = patches.group(d.images_per_chunk(), GROUP);
-    let sizes = [group * patches.scratch(), patches.pixels()];
-    for_each_partial(d, partials, |s, first, images, partial| {
-        let x = &images_from(d, x, d.shared_input != 0, s, first, patches.image())[..images * patches.image()];
-        let dy = images_from(d, dy, false, s, first, out);
-        let sums = &mut partial[..patches.weight_runs()];
-        sums.fill(T::ZERO);
-        with_scratch(sizes.iter().sum(), |scratch: &mut [T]| {
-            let [images, starts] = split(scratch, sizes);
-            images.fill(T::ZERO);
-            let starts = as_u32(starts);
-            patches.starts(1, starts);
-            let starts = &starts[..patches.pixels()];
-            for (x, dy) in x.chunks(group * patches.image()).zip(dy.chunks(group * out)) {
-                load_images(patches, x, images);
-                let dy = &dy[..x.len() / patches.image() * out];
-                for_each_narrow(patches.runs, patches.run, GradWeightImages { patches, images, starts, dy, sums });
-            }
-        });
-    });
-    add_partials(d, partials);
-    store_weights(d, (patches, NARROW), partials, dw, add);
-}
-
-/// sums (weights as runs) += dy [images, O, H'*W'] times patch over the pixels of some images.
-struct GradWeightImages<'a, T> {
-    patches: &'a Patches,
-    images: &'a [T],
-    starts: &'a [u32],
-    dy: &'a [T],
-    sums: &'a mut [T],
-}
-
-impl<T: Real> Tiled for GradWeightImages<'_, T> {
-    /// sums [O, L] += sum over pixels of dy times L lanes of the patch.
-    #[inline(always)]
-    fn tile<const FMA: bool, const L: usize>(&mut self, r: usize, lane: usize) {
-        let (outputs, pixels) = (self.patches.outputs, self.patches.pixels());
-        let sums = &mut self.sums[self.patches.weight_block(r, lane)..][..L * outputs];
-        let mut channel = 0;
-        for targets in sums.chunks_mut(CHANNELS * L) {
-            let mut tile = [[T::ZERO; L]; CHANNELS];
-            let mut image = self.patches.run_offset(r) + lane;
-            for dy in self.dy.chunks_exact(outputs * pixels) {
-                let mut rows = [dy; CHANNELS];
-                for p in 0..CHANNELS {
-                    rows[p] = &dy[(channel + p).min(outputs - 1) * pixels..][..pixels];
-                }
-                gather_tile::<T, FMA, CHANNELS, L>(&mut tile, rows, self.starts, 1, &self.images[image..]);
-                image += self.patches.scratch();
-            }
-            for p in 0..CHANNELS.min(outputs - channel) {
-                add_lanes(&mut targets[p * L..], &tile[p]);
-            }
-            channel += CHANNELS;
-        }
     }
 }
 

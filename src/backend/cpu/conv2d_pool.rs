@@ -4,7 +4,8 @@
 //! most a quarter of the products of a dense gradient, and none for windows that the ReLU closed.
 
 use super::conv_parallel::{add_partials, for_each_chunk, for_each_chunk_pair, for_each_partial, store_weights};
-use super::conv2d::{ForwardImages, as_u32, images_from, load_images, pack_bias, samples_of, split};
+use super::conv2d::{ForwardImages, as_u32, images_from, load_images, sample_panels, split, with_panels};
+use super::conv2d_grad::{samples_of, with_runs};
 use super::memory::with_scratch;
 use super::patches::Patches;
 use super::tiles::{Tiled, WIDE, add_lanes, for_each_narrow, for_each_wide, gather_tile, is_nan, padded};
@@ -75,26 +76,27 @@ fn forward_slices<T: Real>(
 ) {
     let patches = &Patches::for_reading(d);
     let windows = Windows::new(patches);
-    let (lanes, pixels) = (padded(patches.outputs), WINDOW * windows.count());
-    let sizes = [patches.panels(), lanes, patches.scratch(), pixels, lanes * pixels];
-    for_each_chunk_pair(d, (y, argmax), windows.pooled(), |s, first, y, argmax| {
-        let x = images_from(d, x, d.shared_input != 0, s, first, patches.image());
-        with_scratch(sizes.iter().sum(), |scratch: &mut [T]| {
-            let [panels, biases, image, starts, tile] = split(scratch, sizes);
-            patches.pack_panels(w.block(s), panels);
-            pack_bias(bias.map(|b| b.block(s)), biases);
-            image.fill(T::ZERO);
-            let starts = &mut as_u32(starts)[..pixels];
-            for (i, start) in starts.iter_mut().enumerate() {
-                *start = windows.offset(i / WINDOW, i % WINDOW) as u32;
-            }
-            let pooled = y.chunks_exact_mut(windows.pooled()).zip(argmax.chunks_exact_mut(windows.pooled()));
-            for (x, (y, argmax)) in x.chunks_exact(patches.image()).zip(pooled) {
-                patches.load(x, image);
-                let conv = ForwardImages { patches, panels, biases, images: image, starts, tile };
-                for_each_narrow(1, patches.outputs, conv);
-                for_each_narrow(1, patches.outputs, PoolTile { outputs: patches.outputs, pixels, tile, y, argmax });
-            }
+    let pixels = WINDOW * windows.count();
+    let sizes = [patches.scratch(), pixels, padded(patches.outputs) * pixels];
+    with_panels(d, (patches, patches.weights()), w, bias, |packed| {
+        for_each_chunk_pair(d, (y, argmax), windows.pooled(), |s, first, y, argmax| {
+            let x = images_from(d, x, d.shared_input != 0, s, first, patches.image());
+            let (panels, biases) = sample_panels(patches, packed, s);
+            with_scratch(sizes.iter().sum(), |scratch: &mut [T]| {
+                let [image, starts, tile] = split(scratch, sizes);
+                image.fill(T::ZERO);
+                let starts = &mut as_u32(starts)[..pixels];
+                for (i, start) in starts.iter_mut().enumerate() {
+                    *start = windows.offset(i / WINDOW, i % WINDOW) as u32;
+                }
+                let pooled = y.chunks_exact_mut(windows.pooled()).zip(argmax.chunks_exact_mut(windows.pooled()));
+                for (x, (y, argmax)) in x.chunks_exact(patches.image()).zip(pooled) {
+                    patches.load(x, image);
+                    let conv = ForwardImages { patches, panels, biases, images: image, starts, tile };
+                    for_each_narrow(1, patches.outputs, conv);
+                    for_each_narrow(1, patches.outputs, PoolTile { outputs: patches.outputs, pixels, tile, y, argmax });
+                }
+            });
         });
     });
 }
@@ -155,23 +157,26 @@ fn grad_input_slices<T: Real>(d: &Conv2dDims, (dy, argmax): (&[T], &[u8]), w: &S
     let patches = &Patches::interleaved(d);
     let windows = Windows::new(patches);
     let pooled = windows.pooled();
-    let sizes = [patches.weight_runs(), patches.scratch(), pooled, pooled, windows.count() * PLACES];
-    for_each_chunk(d, dx, patches.image(), |sample, first, dx| {
-        for (turn, s) in samples_of(d, sample).enumerate() {
-            let dy = images_from(d, dy, false, s, first, pooled).chunks_exact(pooled);
-            let argmax = images_from(d, argmax, false, s, first, pooled).chunks_exact(pooled);
-            with_scratch(sizes.iter().sum(), |scratch: &mut [T]| {
-                let [weights, image, values, channels, ends] = split(scratch, sizes);
-                patches.pack_runs(w.block(s), weights, WIDE);
-                let mut open = OpenPixels { values, channels: as_u32(channels), ends: as_u32(ends) };
-                for (dx, (dy, argmax)) in dx.chunks_exact_mut(patches.image()).zip(dy.zip(argmax)) {
-                    open.sort(windows.count(), dy, argmax);
-                    image.fill(T::ZERO);
-                    for_each_wide(patches.runs, patches.run, GradInputImage { windows, weights, open: &open, image });
-                    patches.unload(image, dx, add || turn > 0);
-                }
-            });
-        }
+    let sizes = [patches.scratch(), pooled, pooled, windows.count() * PLACES];
+    with_runs(d, patches, w, WIDE, |packed| {
+        for_each_chunk(d, dx, patches.image(), |sample, first, dx| {
+            for (turn, s) in samples_of(d, sample).enumerate() {
+                let dy = images_from(d, dy, false, s, first, pooled).chunks_exact(pooled);
+                let argmax = images_from(d, argmax, false, s, first, pooled).chunks_exact(pooled);
+                let weights = &packed[s * patches.weight_runs()..][..patches.weight_runs()];
+                with_scratch(sizes.iter().sum(), |scratch: &mut [T]| {
+                    let [image, values, channels, ends] = split(scratch, sizes);
+                    let mut open = OpenPixels { values, channels: as_u32(channels), ends: as_u32(ends) };
+                    for (dx, (dy, argmax)) in dx.chunks_exact_mut(patches.image()).zip(dy.zip(argmax)) {
+                        open.sort(windows.count(), dy, argmax);
+                        image.fill(T::ZERO);
+                        let work = GradInputImage { windows, weights, open: &open, image };
+                        for_each_wide(patches.runs, patches.run, work);
+                        patches.unload(image, dx, add || turn > 0);
+                    }
+                });
+            }
+        });
     });
 }
 

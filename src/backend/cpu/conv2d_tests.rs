@@ -1,5 +1,7 @@
 //! Convolutions against plain f64 loops, on shapes with ragged tails, strides and one-sided padding.
 
+use super::super::StridedMut;
+use super::super::conv2d_grad::{grad_input_slices, grad_weight_slices};
 use super::super::test_support::{close, in_pools, pattern};
 use super::*;
 

@@ -7,6 +7,8 @@ use rayon::prelude::*;
 
 /// Multiply-adds below which a call stays on the calling thread: about 10 us of work, the cost of waking others.
 const SMALL: usize = 1 << 18;
+/// Tasks of a call that writes images, over all samples: a multiple of the usual numbers of threads.
+const TASKS: usize = 20;
 /// Elements of one task of a sum over chunks.
 const SUM_BLOCK: usize = 4096;
 
@@ -17,6 +19,11 @@ fn is_parallel(d: &Conv2dDims) -> bool {
     (d.samples as usize * d.batch as usize * d.outputs as usize).saturating_mul(taps * pixels) >= SMALL
 }
 
+/// Images N of one task of a call that writes images; the result does not depend on it.
+pub fn images_per_task(d: &Conv2dDims) -> usize {
+    (d.batch as usize).div_ceil(TASKS.div_ceil(d.samples as usize)).max(1)
+}
+
 /// Runs `work(sample, first image, part)` on every chunk of images of `data` [S or 1, N, len].
 pub fn for_each_chunk<T: Send>(
     d: &Conv2dDims,
@@ -24,7 +31,7 @@ pub fn for_each_chunk<T: Send>(
     len: usize,
     work: impl Fn(usize, usize, &mut [T]) + Sync,
 ) {
-    let (batch, images) = (d.batch as usize, d.images_per_chunk());
+    let (batch, images) = (d.batch as usize, images_per_task(d));
     if !is_parallel(d) {
         for (s, sample) in data.chunks_mut(batch * len).enumerate() {
             sample.chunks_mut(images * len).enumerate().for_each(|(i, part)| work(s, i * images, part));
@@ -43,7 +50,7 @@ pub fn for_each_chunk_pair<T: Send, U: Send>(
     len: usize,
     work: impl Fn(usize, usize, &mut [T], &mut [U]) + Sync,
 ) {
-    let (batch, images) = (d.batch as usize, d.images_per_chunk());
+    let (batch, images) = (d.batch as usize, images_per_task(d));
     if !is_parallel(d) {
         let samples = first.chunks_mut(batch * len).zip(second.chunks_mut(batch * len));
         for (s, (a, b)) in samples.enumerate() {

@@ -260,12 +260,22 @@ pub struct Line([u8; ALIGNMENT]);
 
 thread_local! {
     static SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    static CALL_SCRATCH: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `work` with `len` elements of this thread's scratch, content undefined. Not for nested use: `work` must not start
 /// parallel work or ask for scratch again.
 pub fn with_scratch<E: Pod, R>(len: usize, work: impl FnOnce(&mut [E]) -> R) -> R {
     SCRATCH.with(|lines| with_lines(lines, len, work))
+}
+
+/// Runs `work` with `len` elements of scratch that the tasks of a call share, content undefined. `work` may start parallel
+/// work: the memory is taken from the thread meanwhile, so that another call on it would get memory of its own.
+pub fn with_call_scratch<E: Pod, R>(len: usize, work: impl FnOnce(&mut [E]) -> R) -> R {
+    let lines = RefCell::new(CALL_SCRATCH.take());
+    let result = with_lines(&lines, len, work);
+    CALL_SCRATCH.replace(lines.into_inner());
+    result
 }
 
 /// Runs `work` with `len` elements of memory that a thread keeps: it grows on first use, so that a step allocates nothing.

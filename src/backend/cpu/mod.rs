@@ -10,6 +10,7 @@ mod capped_variances;
 pub mod ceilings;
 mod columns;
 mod conv2d;
+mod conv2d_grad;
 mod conv2d_pool;
 mod conv_parallel;
 mod coupling;
@@ -69,8 +70,8 @@ pub fn run_call<T: Real>(memory: &Memory, call: &Call) {
         Kind::LinearGroupForward(group) => linear_group::forward(io, group),
         Kind::LinearGroupGrad { group, input_gradient } => linear_group::grad(io, group, *input_gradient),
         Kind::Conv2dForward(d, f) => conv2d::forward(io, d, *f),
-        Kind::Conv2dGradInput(d) => conv2d::grad_input(io, d),
-        Kind::Conv2dGradWeight(d) => conv2d::grad_weight(io, d),
+        Kind::Conv2dGradInput(d) => conv2d_grad::grad_input(io, d),
+        Kind::Conv2dGradWeight(d) => conv2d_grad::grad_weight(io, d),
         Kind::Conv2dPoolForward(d) => conv2d_pool::forward(io, d),
         Kind::Conv2dPoolGradInput(d) => conv2d_pool::grad_input(io, d),
         Kind::Conv2dPoolGradWeight(d) => conv2d_pool::grad_weight(io, d),

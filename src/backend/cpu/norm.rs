@@ -2,6 +2,7 @@
 //! in their order.
 
 use super::elementwise::store;
+use super::memory::with_scratch;
 use super::{Io, Real};
 use crate::call::NormDims;
 use pulp::Arch;
@@ -201,16 +202,18 @@ fn grad_slices<T: Real, const ADD: bool>(
     let tasks = dx.par_chunks_mut(per_task * inner);
     let partials = plane_dz.par_chunks_mut(per_task).zip(plane_dzu.par_chunks_mut(per_task));
     inputs().zip(tasks.zip(partials)).for_each(|((task, (x, dy)), (dx, (of_dz, of_dzu)))| {
-        Arch::new().dispatch(
+        with_planes(
+            inner,
             #[inline(always)]
-            || {
+            |apart, dz| {
                 let planes = x.chunks_exact(inner).zip(dy.chunks_exact(inner)).zip(dx.chunks_exact_mut(inner));
                 let partials = of_dz.iter_mut().zip(of_dzu);
                 for (i, (((x, dy), dx), (of_dz, of_dzu))) in planes.zip(partials).enumerate() {
                     let line = line(task * per_task + i);
-                    (*of_dz, *of_dzu) = slopes(x, dy, line);
+                    open_plane(x, dy, line, (apart, dz));
+                    (*of_dz, *of_dzu) = slopes(apart, dz, line);
                     if per_image {
-                        spread::<T, ADD>(x, dy, dx, line, (*of_dz / count, *of_dzu / count));
+                        spread::<T, ADD>(apart, dz, dx, line, (*of_dz / count, *of_dzu / count));
                     }
                 }
             },
@@ -226,16 +229,29 @@ fn grad_slices<T: Real, const ADD: bool>(
         return;
     }
     inputs().zip(dx.par_chunks_mut(per_task * inner)).for_each(|((task, (x, dy)), dx)| {
-        Arch::new().dispatch(
+        with_planes(
+            inner,
             #[inline(always)]
-            || {
+            |apart, dz| {
                 let planes = x.chunks_exact(inner).zip(dy.chunks_exact(inner)).zip(dx.chunks_exact_mut(inner));
                 for (i, ((x, dy), dx)) in planes.enumerate() {
                     let plane = task * per_task + i;
-                    let at = affine.group(plane);
-                    spread::<T, ADD>(x, dy, dx, line(plane), (sums_dz[at] / count, sums_dzu[at] / count));
+                    let (at, line) = (affine.group(plane), line(plane));
+                    open_plane(x, dy, line, (apart, dz));
+                    spread::<T, ADD>(apart, dz, dx, line, (sums_dz[at] / count, sums_dzu[at] / count));
                 }
             },
+        );
+    });
+}
+
+/// Runs `work` with scratch for two planes, in the widest vectors of this processor.
+fn with_planes<T: Real>(inner: usize, work: impl FnOnce(&mut [T], &mut [T])) {
+    with_scratch(2 * inner, |scratch: &mut [T]| {
+        let (apart, dz) = scratch.split_at_mut(inner);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || work(apart, dz),
         );
     });
 }
@@ -265,12 +281,6 @@ impl<T: Real> Line<T> {
     fn at(&self, apart: T) -> T {
         self.gamma * self.inverse * apart + self.beta
     }
-
-    /// dz, given x - mean and dy.
-    #[inline(always)]
-    fn open<const RELU: bool>(&self, apart: T, dy: T) -> T {
-        if RELU && self.at(apart) <= T::ZERO { T::ZERO } else { dy }
-    }
 }
 
 #[inline(always)]
@@ -286,51 +296,36 @@ fn normalise<T: Real>(x: &[T], y: &mut [T], line: Line<T>) {
     }
 }
 
-/// Sums of dz and of dz u over a plane.
+/// x - mean and dz of a plane, each in a loop that becomes vector instructions.
 #[inline(always)]
-fn slopes<T: Real>(x: &[T], dy: &[T], line: Line<T>) -> (T, T) {
-    if line.relu { slopes_of::<T, true>(x, dy, line) } else { slopes_of::<T, false>(x, dy, line) }
+fn open_plane<T: Real>(x: &[T], dy: &[T], line: Line<T>, (apart, dz): (&mut [T], &mut [T])) {
+    apart.iter_mut().zip(x).for_each(|(apart, &x)| *apart = x - line.mean);
+    let pairs = dz.iter_mut().zip(dy.iter().zip(&*apart));
+    if line.relu {
+        pairs.for_each(|(dz, (&dy, &apart))| *dz = if line.at(apart) <= T::ZERO { T::ZERO } else { dy });
+    } else {
+        pairs.for_each(|(dz, (&dy, _))| *dz = dy);
+    }
 }
 
+/// Sums of dz and of dz u over a plane.
 #[inline(always)]
-fn slopes_of<T: Real, const RELU: bool>(x: &[T], dy: &[T], line: Line<T>) -> (T, T) {
-    let (mut dz_lanes, mut dzu_lanes) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-    let mut add = |lane: usize, x: T, dy: T| {
-        let apart = x - line.mean;
-        let dz = line.open::<RELU>(apart, dy);
-        dz_lanes[lane] += dz;
-        dzu_lanes[lane] += dz * apart;
-    };
-    let ((chunks, rest), (dy_chunks, dy_rest)) = (x.as_chunks::<LANES>(), dy.as_chunks::<LANES>());
-    for (x, dy) in chunks.iter().zip(dy_chunks) {
-        (0..LANES).for_each(|lane| add(lane, x[lane], dy[lane]));
+fn slopes<T: Real>(apart: &[T], dz: &[T], line: Line<T>) -> (T, T) {
+    let mut lanes = [T::ZERO; LANES];
+    let ((chunks, rest), (dz_chunks, dz_rest)) = (apart.as_chunks::<LANES>(), dz.as_chunks::<LANES>());
+    for (apart, dz) in chunks.iter().zip(dz_chunks) {
+        lanes.iter_mut().zip(apart.iter().zip(dz)).for_each(|(lane, (&apart, &dz))| *lane += dz * apart);
     }
-    rest.iter().zip(dy_rest).enumerate().for_each(|(lane, (&x, &dy))| add(lane, x, dy));
-    (super::lanes::total(&dz_lanes), super::lanes::total(&dzu_lanes) * line.inverse)
+    lanes.iter_mut().zip(rest.iter().zip(dz_rest)).for_each(|(lane, (&apart, &dz))| *lane += dz * apart);
+    (lane_sum(dz, |dz| dz), super::lanes::total(&lanes) * line.inverse)
 }
 
 /// dx (+)= gamma inverse (dz - mean of dz - u * mean of dz u)
 #[inline(always)]
-fn spread<T: Real, const ADD: bool>(x: &[T], dy: &[T], dx: &mut [T], line: Line<T>, means: (T, T)) {
-    if line.relu {
-        spread_of::<T, ADD, true>(x, dy, dx, line, means);
-    } else {
-        spread_of::<T, ADD, false>(x, dy, dx, line, means);
-    }
-}
-
-#[inline(always)]
-fn spread_of<T: Real, const ADD: bool, const RELU: bool>(
-    x: &[T],
-    dy: &[T],
-    dx: &mut [T],
-    line: Line<T>,
-    (mean_dz, mean_dzu): (T, T),
-) {
+fn spread<T: Real, const ADD: bool>(apart: &[T], dz: &[T], dx: &mut [T], line: Line<T>, (mean_dz, mean_dzu): (T, T)) {
     let (factor, tilt) = (line.gamma * line.inverse, line.inverse * mean_dzu);
-    for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
-        let apart = x - line.mean;
-        store(ADD, dx, factor * (line.open::<RELU>(apart, dy) - mean_dz - tilt * apart));
+    for ((dx, &apart), &dz) in dx.iter_mut().zip(apart).zip(dz) {
+        store(ADD, dx, factor * (dz - mean_dz - tilt * apart));
     }
 }
 

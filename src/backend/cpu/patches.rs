@@ -224,21 +224,33 @@ impl Patches {
         self.taps() * padded(self.outputs)
     }
 
-    /// w [O, C, K, K] as panels of some output channels each: [taps in the order of the runs, channels of the panel],
-    /// zero beyond O.
-    pub fn pack_panels<T: Real>(&self, w: &[T], panels: &mut [T]) {
+    /// The order of w [O, C, K, K], O and C this convolution's.
+    pub fn weights(&self) -> WeightOrder {
+        let kernel = self.kernel * self.kernel;
+        WeightOrder { output: self.taps(), channel: kernel, is_turned: false }
+    }
+
+    /// The order of w [C, O, K, K], O and C this convolution's, with kernels turned by 180 degrees.
+    pub fn transposed_weights(&self) -> WeightOrder {
+        let kernel = self.kernel * self.kernel;
+        WeightOrder { output: kernel, channel: self.outputs * kernel, is_turned: true }
+    }
+
+    /// w as panels of some output channels each: [taps in the order of the runs, channels of the panel], zero beyond O.
+    pub fn pack_panels<T: Real>(&self, w: &[T], order: WeightOrder, panels: &mut [T]) {
+        let kernel = self.kernel * self.kernel;
         for (first, width) in tiles::blocks(self.outputs, tiles::NARROW) {
             let panel = &mut panels[first * self.taps()..][..width * self.taps()];
             let real = width.min(self.outputs - first);
             for c in 0..self.channels {
-                for i in 0..self.kernel {
-                    for j in 0..self.kernel {
-                        let source = w[first * self.taps() + (c * self.kernel + i) * self.kernel + j..].iter();
-                        let lanes = &mut panel[self.tap(c, i, j) * width..][..width];
-                        lanes[real..].fill(T::ZERO);
-                        for (lane, value) in lanes.iter_mut().zip(source.step_by(self.taps())).take(real) {
-                            *lane = *value;
-                        }
+                for tap in 0..kernel {
+                    let (i, j) = (tap / self.kernel, tap % self.kernel);
+                    let place = if order.is_turned { kernel - 1 - tap } else { tap };
+                    let source = w[first * order.output + c * order.channel + place..].iter();
+                    let lanes = &mut panel[self.tap(c, i, j) * width..][..width];
+                    lanes[real..].fill(T::ZERO);
+                    for (lane, value) in lanes.iter_mut().zip(source.step_by(order.output)).take(real) {
+                        *lane = *value;
                     }
                 }
             }
@@ -309,6 +321,15 @@ impl Patches {
             }
         }
     }
+}
+
+/// How the weights of a convolution lie: elements from one output channel and from one input channel to the next, and whether
+/// each kernel is read from its end.
+#[derive(Clone, Copy)]
+pub struct WeightOrder {
+    output: usize,
+    channel: usize,
+    is_turned: bool,
 }
 
 /// The last rows of an image, where a whole vector would reach past its end. Apart, so that the whole vectors do not become

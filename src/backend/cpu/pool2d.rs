@@ -90,24 +90,39 @@ fn max_grad_slices<T: Real>(d: &Pool2dDims, dy: &[T], argmax: &[u32], dx: &mut [
     });
 }
 
-/// Rows and columns of output pixel `pixel`'s window: K, or what is left of the image at its lower and right border.
+/// Elements along one side of the window at `place` of an output: K, or what is left of the input at its end.
 #[inline(always)]
-fn window_size(d: &Pool2dDims, pixel: usize) -> (usize, usize) {
-    let left = |place: usize, side: u32| (side as usize - place * d.stride as usize).min(d.kernel as usize);
-    (left(pixel / d.out_width as usize, d.height), left(pixel % d.out_width as usize, d.width))
+fn window_side(d: &Pool2dDims, place: usize, side: u32) -> usize {
+    (side as usize - place * d.stride as usize).min(d.kernel as usize)
+}
+
+/// One over the elements of each window of a row whose windows have `rows` rows: of those with K columns, and of the last.
+fn shares<T: Real>(d: &Pool2dDims, rows: usize) -> (T, T) {
+    let last = window_side(d, d.out_width as usize - 1, d.width);
+    let share = |columns: usize| T::ONE / T::of((rows * columns) as f64);
+    (share(d.kernel as usize), share(last))
 }
 
 /// y = mean of the window.
 fn avg_forward_slices<T: Real>(d: &Pool2dDims, x: &[T], y: &mut [T]) {
     let sizes = Sizes::new(d);
-    let width = d.width as usize;
+    let (width, stride, kernel) = (d.width as usize, d.stride as usize, d.kernel as usize);
     let outputs = y.par_chunks_mut(sizes.images * sizes.pooled);
     outputs.zip(x.par_chunks(sizes.images * sizes.image)).for_each(|(y, x)| {
         for (image, y) in x.chunks_exact(sizes.image).zip(y.chunks_exact_mut(sizes.pooled)) {
-            for (pixel, y) in y.iter_mut().enumerate() {
-                let (start, (rows, columns)) = (window_start(d, pixel), window_size(d, pixel));
-                let row = |i: usize| image[start + i * width..][..columns].iter().copied().sum::<T>();
-                *y = (0..rows).map(row).sum::<T>() / T::of((rows * columns) as f64);
+            for (place, y) in y.chunks_exact_mut(d.out_width as usize).enumerate() {
+                let rows = window_side(d, place, d.height);
+                let (share, last_share) = shares::<T>(d, rows);
+                y.fill(T::ZERO);
+                for row in image[place * stride * width..][..rows * width].chunks_exact(width) {
+                    for j in 0..kernel {
+                        y.iter_mut().zip(row[j..].iter().step_by(stride)).for_each(|(y, &x)| *y += x);
+                    }
+                }
+                if let Some((last, full)) = y.split_last_mut() {
+                    full.iter_mut().for_each(|y| *y *= share);
+                    *last *= last_share;
+                }
             }
         }
     });
@@ -115,13 +130,17 @@ fn avg_forward_slices<T: Real>(d: &Pool2dDims, x: &[T], y: &mut [T]) {
 
 /// dx (+)= dy over the number of elements, in each window.
 fn avg_grad_slices<T: Real>(d: &Pool2dDims, dy: &[T], dx: &mut [T], add: bool) {
-    let width = d.width as usize;
+    let (width, stride, kernel) = (d.width as usize, d.stride as usize, d.kernel as usize);
     for_each_gradient(d, dy, dx, add, |_, dy, dx| {
-        for (pixel, value) in dy.iter().enumerate() {
-            let (start, (rows, columns)) = (window_start(d, pixel), window_size(d, pixel));
-            let share = *value / T::of((rows * columns) as f64);
-            for i in 0..rows {
-                dx[start + i * width..][..columns].iter_mut().for_each(|dx| *dx += share);
+        for (place, dy) in dy.chunks_exact(d.out_width as usize).enumerate() {
+            let rows = window_side(d, place, d.height);
+            let (share, last_share) = shares::<T>(d, rows);
+            let Some((last, full)) = dy.split_last() else { continue };
+            for dx in dx[place * stride * width..][..rows * width].chunks_exact_mut(width) {
+                for j in 0..kernel {
+                    dx[j..].iter_mut().step_by(stride).zip(full).for_each(|(dx, &dy)| *dx += dy * share);
+                }
+                dx[full.len() * stride..].iter_mut().take(kernel).for_each(|dx| *dx += *last * last_share);
             }
         }
     });
