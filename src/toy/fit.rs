@@ -202,11 +202,9 @@ mod tests {
             task.specs.iter().map(|spec| device.read(&plan, store.find(&spec.name).unwrap()).unwrap()).collect();
         let [w1, b1, w2, b2] = &parameters[..] else { panic!("{parameters:?}") };
         let (mut plain, mut moved, mut signs) = (0.0, 0.0, Vec::new());
-        for member in 0..2 {
+        for (member, b2) in b2.iter().enumerate() {
             let units = 5 * member..5 * member + 5;
-            let f = |x: f64| {
-                b2[member] + units.clone().map(|unit| w2[unit] * (w1[unit] * x + b1[unit]).max(0.0)).sum::<f64>()
-            };
+            let f = |x: f64| b2 + units.clone().map(|unit| w2[unit] * (w1[unit] * x + b1[unit]).max(0.0)).sum::<f64>();
             for (&x, &y) in task.train.x.iter().zip(&task.train.y) {
                 let term = |x: f64| (f(x) - y) * (f(x) - y) / (2.0 * NOISE * NOISE);
                 let sign = (term(x + 1e-7) - term(x - 1e-7)).signum();
