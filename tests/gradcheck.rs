@@ -92,6 +92,7 @@ fn rows_have_the_promised_fields_and_the_list_of_ops_is_complete() {
         "lenet",
         "resnet",
         "mlp",
+        "toy",
     ];
     let names = gradcheck::names();
     for op in differentiable {

@@ -13,7 +13,7 @@ use super::report::Row;
 use super::{models, ops, ops_images, rank_update};
 use super::{
     shapes, shapes_conv2d, shapes_gaussian, shapes_group, shapes_linear, shapes_mnf, shapes_norm, shapes_pairwise,
-    shapes_pool2d, shapes_scalars,
+    shapes_pool2d, shapes_scalars, toy,
 };
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -40,6 +40,7 @@ impl Default for Options {
 pub fn cases() -> Vec<Case> {
     let mut cases = ops_cases();
     cases.extend(models::cases());
+    cases.extend(toy::cases());
     cases
 }
 

@@ -29,6 +29,7 @@ mod shapes_norm;
 mod shapes_pairwise;
 mod shapes_pool2d;
 mod shapes_scalars;
+mod toy;
 
 pub use case::{Built, Case, Constant};
 pub use directional::check_directions;

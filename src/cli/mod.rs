@@ -40,6 +40,8 @@ enum Command {
     /// Draw posterior weight samples of a run into a file.
     Sample(sample::Args),
     /// Every method on a cubic regression, beside Hamiltonian Monte Carlo.
+    ///
+    /// Methods train and predict on the device; Hamiltonian Monte Carlo samples in f64 on the CPU, whatever the device.
     Toy(toy::Args),
     /// Time each call of a training step beside the machine's ceilings.
     Profile(profile::Args),

@@ -1,8 +1,8 @@
 //! `bbh toy`.
 
-use super::{json, npy, print};
+use super::{DeviceKind, Machine, json, npy, print};
 use crate::hmc::Settings as Hmc;
-use crate::toy::{self, Changes, Kind, Row, Settings, Task, svg, table};
+use crate::toy::{self, Arithmetic, Changes, Kind, Row, Settings, Task, svg, table};
 use crate::{Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,12 +49,11 @@ pub struct Args {
     /// Leapfrog steps of a trajectory.
     #[arg(long, default_value_t = 50)]
     hmc_leapfrog: usize,
-    /// Train in f64; the reference always runs in it.
+    /// Train in f64, on the CPU.
     #[arg(long)]
     f64: bool,
-    /// Threads of the CPU; the result does not depend on it. Default: all cores.
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[command(flatten)]
+    machine: Machine,
     /// New folder for bands.svg, report.json, and the weights of each method as METHOD.npy, a matrix [networks, weights].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -74,7 +73,7 @@ pub fn run(args: Args) -> Result<()> {
             Error::input(format!("{}: expected a folder that can be made anew: {error}", folder.display()))
         })?;
     }
-    super::install(args.threads, move || {
+    args.machine.clone().install(move || {
         let (task, rows) = toy::run(&settings)?;
         let reports: Vec<_> = rows.iter().map(|row| &row.report).collect();
         print(&if args.json { json(&reports)? } else { table(&reports) });
@@ -126,7 +125,17 @@ impl Args {
                 acceptance: 0.8,
                 seed: self.seed,
             },
-            f64: self.f64,
+            arithmetic: self.arithmetic()?,
         })
+    }
+
+    fn arithmetic(&self) -> Result<Arithmetic> {
+        if !self.f64 {
+            return self.machine.target().map(Arithmetic::F32);
+        }
+        match (self.machine.device, self.machine.math) {
+            (DeviceKind::Auto | DeviceKind::Cpu, None) => Ok(Arithmetic::F64),
+            _ => Err(Error::input("f64: only the CPU computes in f64; leave --f64 out, or --device and --math")),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::call::Dtype;
-use crate::graph::{Graph, Shape, Store};
+use crate::graph::{Graph, Shape, Store, TensorId};
 use crate::method::{Method, Networks};
 use crate::model::{Model, WeightSpec, Weights};
 use crate::ops::batch::{DeviceSet, Order, gather_batch};
@@ -10,17 +10,23 @@ use crate::ops::elementwise::keep;
 use crate::ops::softmax::softmax;
 use crate::plan::{Plan, Request};
 
-/// Draws `samples` networks into the persistent buffers `posterior.<weight>`.
+/// Draws `samples` networks into the persistent buffers `posterior.<weight>`; the members, or the one network, where none are
+/// drawn. Real elements of `real_bytes`.
 ///
 /// # Errors
 /// When the settings do not fit together.
-pub fn sample_plan(store: &mut Store, method: &dyn Method, specs: &[WeightSpec], samples: usize) -> Result<Plan> {
+pub fn sample_plan(
+    store: &mut Store,
+    method: &dyn Method,
+    specs: &[WeightSpec],
+    (samples, real_bytes): (usize, usize),
+) -> Result<Plan> {
     let mut g = Graph::new(store);
     let weights = method.weights(&mut g, specs, samples)?;
     for (spec, &w) in specs.iter().zip(&weights) {
         keep(&mut g, &posterior(spec), w)?;
     }
-    Plan::build(g, &Request { name: "sample", ..Request::default() }, size_of::<f32>())
+    Plan::build(g, &Request { name: "sample", ..Request::default() }, real_bytes)
 }
 
 /// Predicts a batch of a set, in order, with `samples` networks: drawn by [`sample_plan`], members, or masks of one network;
@@ -36,13 +42,31 @@ pub fn predict_plan(
     samples: usize,
 ) -> Result<Plan> {
     let mut g = Graph::new(store);
+    let images = |g: &mut Graph, copies| gather_batch(g, set, (copies, batch), Order::Sequential).map(|[x, _, _]| x);
+    let logits = outputs(&mut g, (model, method), samples, images)?;
+    let probabilities = softmax(&mut g, "probabilities", logits)?;
+    let name = format!("predict {}", set.name);
+    Plan::build(g, &Request { name: &name, keep: &[probabilities], ..Request::default() }, size_of::<f32>())
+}
+
+/// The outputs [S, N, I] of `samples` networks: drawn by [`sample_plan`], members, or masks of one network. `inputs` builds
+/// [copies, N, ..], the same inputs `copies` times: one for each mask, else once.
+///
+/// # Errors
+/// When the settings do not fit together.
+pub fn outputs(
+    g: &mut Graph,
+    (model, method): (&dyn Model, &dyn Method),
+    samples: usize,
+    inputs: impl FnOnce(&mut Graph, usize) -> Result<TensorId>,
+) -> Result<TensorId> {
     let masked = method.networks() == Networks::Masked;
     let copies = if masked { samples } else { 1 };
-    let [mut x, _, _] = gather_batch(&mut g, set, (copies, batch), Order::Sequential)?;
+    let mut x = inputs(g, copies)?;
+    let batch = g.shape(x).axis('N').unwrap_or(1);
     if masked {
-        let [channels, height, width] = ['C', 'H', 'W'].map(|axis| g.shape(x).axis(axis).unwrap_or(1));
-        let one = [('S', 1), ('N', copies * batch), ('C', channels), ('H', height), ('W', width)];
-        x = g.reshape(x, Shape::new(&one))?;
+        let one = g.shape(x).with_axis('S', 1).with_axis('N', copies * batch);
+        x = g.reshape(x, one)?;
     }
     let specs = model.weights();
     let weights = match method.networks() {
@@ -55,16 +79,14 @@ pub fn predict_plan(
             }
             Weights::new(weights)
         }
-        _ => method.network(&mut g, &specs, 1)?,
+        _ => method.network(g, &specs, 1)?,
     };
-    let mut logits = model.logits(&mut g, x, &weights)?;
-    if masked {
-        let classes = g.shape(logits).axis('I').unwrap_or(1);
-        logits = g.reshape(logits, Shape::new(&[('S', copies), ('N', batch), ('I', classes)]))?;
+    let found = model.logits(g, x, &weights)?;
+    if !masked {
+        return Ok(found);
     }
-    let probabilities = softmax(&mut g, "probabilities", logits)?;
-    let name = format!("predict {}", set.name);
-    Plan::build(g, &Request { name: &name, keep: &[probabilities], ..Request::default() }, size_of::<f32>())
+    let outputs = g.shape(found).axis('I').unwrap_or(1);
+    g.reshape(found, Shape::new(&[('S', copies), ('N', batch), ('I', outputs)]))
 }
 
 /// Name of the persistent buffer of a drawn weight.

@@ -44,7 +44,7 @@ impl Posterior {
         let networks = method.networks();
         let at_once = networks.predicting(SAMPLES_AT_ONCE);
         let drawn = networks == Networks::Drawn;
-        let sample = if drawn { Some(sample_plan(store, method, &specs, at_once)?) } else { None };
+        let sample = if drawn { Some(sample_plan(store, method, &specs, (at_once, size_of::<f32>()))?) } else { None };
         let predict = sets.iter().map(|set| predict_plan(store, (model, method), set, batch, at_once));
         Ok(Self { networks, sample, predict: predict.collect::<Result<_>>()?, classes, batch, at_once })
     }

@@ -47,6 +47,11 @@ impl Shape {
         }
     }
 
+    /// The same shape with another size of the axes called `letter`.
+    pub fn with_axis(&self, letter: char, size: usize) -> Self {
+        Self(self.0.iter().map(|&(name, old)| (name, if name == letter { size } else { old })).collect())
+    }
+
     /// The same shape with another number of samples on its leading S axis.
     pub fn with_samples(&self, samples: usize) -> Self {
         let mut axes = self.0.clone();

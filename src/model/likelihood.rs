@@ -1,4 +1,4 @@
-//! The likelihood term of a training step.
+//! The likelihood term of a training step, and adversarial training of any loss.
 
 use super::{Model, Weights};
 use crate::Result;
@@ -20,24 +20,20 @@ pub struct Likelihood<'a> {
 }
 
 impl Likelihood<'_> {
-    /// The cross-entropy summed over the members, and the number of correct predictions. With adversarial images
-    /// (Lakshminarayanan et al. 2017, algorithm 1): half of it for x, half for x + step sign(d cross-entropy / dx).
+    /// The cross-entropy summed over the members, and the number of correct predictions; with adversarial images, as
+    /// [`with_adversarial_inputs`] says.
     ///
     /// # Errors
     /// When x, the weights or the labels have other shapes than the model's.
     pub fn cross_entropy(&self, g: &mut Graph, x: TensorId) -> Result<(TensorId, TensorId)> {
         let members = self.weights.members as f32;
-        let (plain, correct) = self.of_images(g, "cross_entropy", x)?;
-        let Some(step) = self.adversarial else {
-            let sum = if self.weights.members > 1 { scale(g, "cross_entropy.sum", plain, members)? } else { plain };
-            return Ok((sum, correct));
-        };
-        let half = scale(g, "cross_entropy.half", plain, 0.5 * members)?;
-        let moved = fast_gradient_sign(g, "adversarial", x, half, step)?;
-        let (other, _) = self.of_images(g, "adversarial.cross_entropy", moved)?;
-        let other = scale(g, "adversarial.half", other, 0.5 * members)?;
-        let half = g.stop_gradient(half);
-        Ok((add(g, "cross_entropy.sum", half, other, 1.0)?, correct))
+        if let Some(step) = self.adversarial {
+            let name = "cross_entropy";
+            return with_adversarial_inputs(g, name, x, (step, members), |g, name, x| self.of_images(g, name, x));
+        }
+        let (mean, correct) = self.of_images(g, "cross_entropy", x)?;
+        let sum = if self.weights.members > 1 { scale(g, "cross_entropy.sum", mean, members)? } else { mean };
+        Ok((sum, correct))
     }
 
     fn of_images(&self, g: &mut Graph, name: &str, x: TensorId) -> Result<(TensorId, TensorId)> {
@@ -48,4 +44,27 @@ impl Likelihood<'_> {
         }
         softmax_xent(g, name, logits, self.labels, self.row_weights)
     }
+}
+
+/// `factor` times half of a loss at x and half of it at x + step sign(d loss / dx), which is a constant for gradients
+/// (Lakshminarayanan et al. 2017, algorithm 1). `loss` builds one element at the given inputs, and a figure beside it, which is
+/// returned for x itself. The result must be a term of the step's loss as it is: the reverse pass of its first half, which starts
+/// from 1, has run by then.
+///
+/// # Errors
+/// As `loss`.
+pub fn with_adversarial_inputs(
+    g: &mut Graph,
+    name: &str,
+    x: TensorId,
+    (step, factor): (f32, f32),
+    loss: impl Fn(&mut Graph, &str, TensorId) -> Result<(TensorId, TensorId)>,
+) -> Result<(TensorId, TensorId)> {
+    let (plain, figure) = loss(g, name, x)?;
+    let half = scale(g, &format!("{name}.half"), plain, 0.5 * factor)?;
+    let moved = fast_gradient_sign(g, "adversarial", x, half, step)?;
+    let (other, _) = loss(g, &format!("adversarial.{name}"), moved)?;
+    let other = scale(g, "adversarial.half", other, 0.5 * factor)?;
+    let half = g.stop_gradient(half);
+    Ok((add(g, &format!("{name}.sum"), half, other, 1.0)?, figure))
 }

@@ -7,7 +7,7 @@ mod resnet;
 mod weights;
 
 pub use lenet::LeNet;
-pub use likelihood::Likelihood;
+pub use likelihood::{Likelihood, with_adversarial_inputs};
 pub use mlp::Mlp;
 pub use resnet::ResNet;
 pub use weights::{Multipliers, Weights};

@@ -1,5 +1,6 @@
 //! The cubic regression of arXiv 1711.01297 (figure 1): every method on 20 points, beside Hamiltonian Monte Carlo.
 
+mod device;
 mod fit;
 mod picture;
 mod recipe;
@@ -9,11 +10,13 @@ mod structured;
 mod table;
 mod task;
 
-pub use fit::Networked;
+pub use device::Arithmetic;
+pub use fit::{Networked, loss};
 pub use picture::svg;
 pub use recipe::{Changes, Kind};
 pub use reference::Diagnostics;
 pub use scores::{Band, Distance};
+pub use structured::Structured;
 pub use table::table;
 pub use task::Task;
 
@@ -37,8 +40,8 @@ pub struct Settings {
     pub draws: usize,
     pub changes: Changes,
     pub hmc: Hmc,
-    /// Methods in f64; the reference always is.
-    pub f64: bool,
+    /// Of the methods; the reference always computes in f64 on the CPU.
+    pub arithmetic: Arithmetic,
 }
 
 /// A method's results.
@@ -91,12 +94,11 @@ fn row(task: &Task, settings: &Settings, kind: Kind) -> Result<Row> {
     let recipe = Recipe::new(kind, &settings.changes, (settings.seed, task.weights()));
     let (networked, hmc) = match kind {
         Kind::Hmc => {
-            let map = fit::<f64>(task, &recipe, settings.seed, 1)?;
+            let map = fit(task, &recipe, (settings.seed, 1), Arithmetic::F64)?;
             let (networked, diagnostics) = reference::sample(task, &settings.hmc, &map.weights)?;
             (networked, Some(diagnostics))
         }
-        _ if settings.f64 => (fit::<f64>(task, &recipe, settings.seed, settings.draws)?, None),
-        _ => (fit::<f32>(task, &recipe, settings.seed, settings.draws)?, None),
+        _ => (fit(task, &recipe, (settings.seed, settings.draws), settings.arithmetic)?, None),
     };
     let predictions = &networked.predictions;
     let report = Report {

@@ -1,6 +1,7 @@
 //! The methods of the comparison and how each is trained.
 
 use super::structured::Structured;
+use crate::data::toy::RANGE;
 use crate::method::{Bbb, Bbh, Dropout, Ensemble, GeneratorKind, InitKind, KlKind, Map, Method, Mnf, NoiseKind};
 
 /// A row of the comparison.
@@ -10,7 +11,7 @@ pub enum Kind {
     Map,
     /// MC dropout.
     Dropout,
-    /// Networks of different starts.
+    /// Networks of different starts, half of the likelihood of adversarial inputs.
     Ensemble,
     /// Bayes by Backprop.
     Bbb,
@@ -65,6 +66,8 @@ pub struct Recipe {
     pub steps: usize,
     /// Learning rate of Adam.
     pub rate: f32,
+    /// Step of the adversarial inputs that half of the likelihood is of.
+    pub adversarial: Option<f32>,
     /// Contents of persistent buffers that the method reads, by name.
     pub constants: Vec<(String, Vec<f64>)>,
 }
@@ -86,8 +89,10 @@ const PRIOR: f32 = 1.0;
 const HYPERNET_STEPS: usize = 3000;
 const HYPERNET_RATE: f32 = 3e-4;
 
-/// Networks of the ensemble, trained without adversarial inputs.
+/// Networks of the ensemble, and the step of their adversarial inputs: a hundredth of the inputs' range, as in Lakshminarayanan et al.
+/// 2017.
 const MEMBERS: usize = 10;
+const ADVERSARIAL: f32 = 0.01 * 2.0 * RANGE as f32;
 
 impl Recipe {
     /// The recipe of a method for a network of `weights` weights; that of the reference is the MAP solution at which it starts.
@@ -134,6 +139,7 @@ impl Recipe {
             samples: changes.samples.unwrap_or(samples),
             steps: changes.steps.unwrap_or(steps),
             rate: changes.rate.unwrap_or(rate),
+            adversarial: (kind == Kind::Ensemble).then_some(ADVERSARIAL),
             constants,
         }
     }

@@ -9,7 +9,7 @@ use crate::data::toy::NOISE;
 use crate::graph::{Graph, Init, Store, TensorId};
 use crate::hmc::diagnostics::{effective_sample_size, split_r_hat};
 use crate::hmc::{self, Draws, Settings};
-use crate::model::Weights;
+use crate::model::{Model, Weights};
 use crate::ops::elementwise::{add, half_squared_norm};
 use crate::plan::{Plan, Request};
 
@@ -66,7 +66,8 @@ impl<'a> Joint<'a> {
         let gradient = {
             let mut g = Graph::new(&mut store);
             let weights = chain_weights(&mut g, task, chains)?;
-            let (likelihood, residuals) = task.negative_log_likelihood(&mut g, &weights)?;
+            let x = task.points(&mut g, 1)?;
+            let (likelihood, residuals) = task.negative_log_likelihood(&mut g, "likelihood", x, &weights)?;
             let prior = half_squared_norm(&mut g, "negative_log_prior", &weights.tensors)?;
             let joint = add(&mut g, "negative_log_joint", likelihood, prior, 1.0)?;
             let request = Request {
@@ -81,11 +82,14 @@ impl<'a> Joint<'a> {
         let predict = {
             let mut g = Graph::new(&mut store);
             let weights = chain_weights(&mut g, task, chains)?;
-            let f = task.predictions(&mut g, &weights, 1)?;
+            let x = task.inputs(&mut g, 1)?;
+            let f = task.model.logits(&mut g, x, &weights)?;
             Plan::build(g, &Request { name: "predict", keep: &[f], ..Request::default() }, size_of::<f64>())?
         };
-        let mut device = Cpu::new(&store, &[&gradient, &predict])?;
-        task.upload(&store, &mut device)?;
+        let mut device = Cpu::<f64>::new(&store, &[&gradient, &predict])?;
+        for (region, values) in task.constants(&store) {
+            device.persistent_mut::<f64>(region).copy_from_slice(&values);
+        }
         Ok(Self { task, store, gradient, predict, device })
     }
 

@@ -1,11 +1,11 @@
 //! The task: data, the network, and where predictions are compared.
 
-use crate::backend::cpu::{Cpu, Real};
+use crate::call::{Dtype, Region};
 use crate::data::toy::{self, Regression};
 use crate::graph::{Graph, Shape, Store, TensorId};
 use crate::model::{Mlp, Model, WeightSpec, Weights};
 use crate::ops::elementwise::{add, half_squared_norm, scale};
-use crate::{Error, Result, call::Dtype};
+use crate::{Error, Result};
 
 /// Held-out points.
 const TEST_POINTS: usize = 200;
@@ -47,44 +47,49 @@ impl Task {
         self.specs.iter().map(WeightSpec::elements).sum()
     }
 
-    /// The sum over networks S and training points of (f(x) - y)^2 / (2 sigma^2), beside the residuals f(x) - y [S, N, 1]. Composed
-    /// of `add` and `half_squared_norm`.
+    /// The inputs of the training points, [S = copies, N, 1].
+    ///
+    /// # Errors
+    /// When the graph's store has them in another number.
+    pub fn points(&self, g: &mut Graph, copies: usize) -> Result<TensorId> {
+        constant(g, "x", &[('S', copies), ('N', self.train.x.len()), ('I', 1)])
+    }
+
+    /// The sum over networks S and training points of (f(x) - y)^2 / (2 sigma^2), beside the residuals f(x) - y [S, N, 1]. x [S or
+    /// 1, N, 1]: the points, or inputs near them. Composed of `add` and `half_squared_norm`.
     ///
     /// # Errors
     /// When the weights are not those of the network.
-    pub fn negative_log_likelihood(&self, g: &mut Graph, weights: &Weights) -> Result<(TensorId, TensorId)> {
-        let points = self.train.x.len();
-        let x = constant(g, "x", &[('S', 1), ('N', points), ('I', 1)])?;
+    pub fn negative_log_likelihood(
+        &self,
+        g: &mut Graph,
+        name: &str,
+        x: TensorId,
+        weights: &Weights,
+    ) -> Result<(TensorId, TensorId)> {
         let f = self.model.logits(g, x, weights)?;
         let networks = g.shape(f).samples();
-        let y = constant(g, "y", &[('S', networks), ('N', points), ('I', 1)])?;
-        let residuals = add(g, "residuals", f, y, -1.0)?;
-        let norm = half_squared_norm(g, "half_squared_residuals", &[residuals])?;
-        let likelihood = scale(g, "negative_log_likelihood", norm, (1.0 / (toy::NOISE * toy::NOISE)) as f32)?;
-        Ok((likelihood, residuals))
+        let y = constant(g, "y", &[('S', networks), ('N', self.train.y.len()), ('I', 1)])?;
+        let residuals = add(g, &format!("{name}.residuals"), f, y, -1.0)?;
+        let norm = half_squared_norm(g, &format!("{name}.half_square"), &[residuals])?;
+        Ok((scale(g, name, norm, (1.0 / (toy::NOISE * toy::NOISE)) as f32)?, residuals))
     }
 
-    /// Predictions [S, N, 1] at the inputs; those of masked activations [1, copies N, 1].
+    /// The inputs at which networks predict, [S = copies, N, 1].
     ///
     /// # Errors
-    /// When the weights are not those of the network.
-    pub fn predictions(&self, g: &mut Graph, weights: &Weights, copies: usize) -> Result<TensorId> {
-        let inputs = constant(g, "inputs", &[('S', 1), ('N', copies * self.inputs.len()), ('I', 1)])?;
-        self.model.logits(g, inputs, weights)
+    /// When the graph's store has them in another number.
+    pub fn inputs(&self, g: &mut Graph, copies: usize) -> Result<TensorId> {
+        constant(g, "inputs", &[('S', copies), ('N', self.inputs.len()), ('I', 1)])
     }
 
-    /// Writes the data that the plans over a store ask for, repeated as often as they want it.
-    ///
-    /// # Errors
-    /// None that the caller can cause.
-    pub fn upload<T: Real>(&self, store: &Store, device: &mut Cpu<T>) -> Result<()> {
-        for (name, values) in [("x", &self.train.x), ("y", &self.train.y), ("inputs", &self.inputs)] {
-            if let Ok(region) = store.find(name) {
-                let to = device.persistent_mut::<T>(region);
-                to.iter_mut().zip(values.iter().cycle()).for_each(|(to, &value)| *to = T::of(value));
-            }
-        }
-        Ok(())
+    /// The data that the plans over a store ask for, repeated as often as they want them, by their regions.
+    pub fn constants(&self, store: &Store) -> Vec<(Region, Vec<f64>)> {
+        let of = |(name, values): (&str, &Vec<f64>)| {
+            let region = store.find(name).ok()?;
+            Some((region, values.iter().copied().cycle().take(region.len).collect()))
+        };
+        [("x", &self.train.x), ("y", &self.train.y), ("inputs", &self.inputs)].into_iter().filter_map(of).collect()
     }
 }
 

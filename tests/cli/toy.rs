@@ -108,6 +108,36 @@ fn f64_and_seeds_change_numbers_and_the_table_names_the_methods() {
     assert!(table.lines().all(|line| line.chars().count() <= 120), "{table}");
 }
 
+/// Every method after a few steps: on the simulated device within rounding of the CPU, the reference the same bits.
+#[cfg(feature = "sim")]
+#[test]
+fn the_simulated_device_trains_and_predicts_like_the_cpu() {
+    let args = [&["--steps", "3", "--units", "8", "--draws", "10", "--device"], &QUICK[..]];
+    let on = |device: &[&str]| reports(&[args[0], device, args[1]].concat());
+    let (cpu, sim) = (on(&["cpu"]), on(&["sim", "--math", "fp32"]));
+    assert_eq!(cpu.len(), 9);
+    for (cpu, sim) in cpu.iter().zip(&sim) {
+        let name = cpu["method"].as_str().unwrap();
+        assert_eq!(cpu == sim, name == "hmc", "{name}: the device computes all but the reference");
+        for figure in ["mean", "deviation"] {
+            let values = |report: &Value| -> Vec<f64> {
+                report["band"][figure].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+            };
+            let (cpu, sim) = (values(cpu), values(sim));
+            let largest = cpu.iter().fold(0.1, |largest: f64, value| largest.max(value.abs()));
+            for (point, (cpu, sim)) in cpu.iter().zip(&sim).enumerate() {
+                assert!((cpu - sim).abs() <= 1e-5 * largest, "{name}, {figure} at {point}: {sim}, on the CPU {cpu}");
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "sim"))]
+#[test]
+fn a_program_without_the_simulated_device_says_how_to_build_one() {
+    refused(&["--methods", "map", "--device", "sim"], "--features sim");
+}
+
 #[test]
 fn wrong_use_ends_with_2() {
     for (flag, value) in [
@@ -125,6 +155,10 @@ fn wrong_use_ends_with_2() {
     refused(&["--methods", "hmc", "--steps", "1", "--hmc-draws", "0"], "draws");
     refused(&["--methods", "bbh", "--samples", "1"], "samples");
     refused(&["--methods", "alexnet"], "bbh-full-noise");
+    for machine in [&["--device", "sim"][..], &["--device", "cuda"], &["--math", "fp32"]] {
+        refused(&[&["--methods", "map", "--f64"], machine].concat(), "only the CPU computes in f64");
+    }
+    refused(&["--methods", "map", "--device", "cpu", "--math", "tf32"], "math: the CPU computes in fp32");
     let folder = tempfile::tempdir().unwrap();
     refused(&["--methods", "map", "--out", folder.path().to_str().unwrap()], "folder");
     let diverged = bbh(&["toy", "--methods", "map", "--lr", "1e30", "--steps", "20"]).assert().code(3);

@@ -69,6 +69,30 @@ fn every_method_has_the_bits_of_the_simulated_device() {
 
 #[cfg(feature = "sim")]
 #[test]
+fn the_cubic_regression_has_the_bits_of_the_simulated_device() {
+    let args = ["toy", "--steps", "3", "--units", "8", "--draws", "10", "--json", "--math", "fp32", "--device"];
+    let methods = "map,dropout,ensemble,bbb,mnf,bbh,bbh-structured,bbh-full-noise";
+    let reports = |device: &str| {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut command = with_driver(driver(), &args, &[]);
+        let assert = command.env("FAKE_LOG", log.path()).args([device, "--methods", methods]).assert().success();
+        let mut reports: Vec<serde_json::Value> = serde_json::from_slice(&assert.get_output().stdout).unwrap();
+        reports.iter_mut().for_each(|report| drop(report.as_object_mut().unwrap().remove("seconds")));
+        let log = fs::read_to_string(log.path()).unwrap();
+        (reports, log.lines().filter(|line| line.starts_with("cuGraphLaunch")).count())
+    };
+    let (sim, launched) = reports("sim");
+    assert_eq!(launched, 0);
+    for device in ["cuda", "auto"] {
+        let (found, launched) = reports(device);
+        assert_eq!(sim, found, "{device}");
+        // 3 steps, a draw and a prediction of each of the 8 methods.
+        assert_eq!(launched, 40, "{device}");
+    }
+}
+
+#[cfg(feature = "sim")]
+#[test]
 fn a_resumed_run_and_an_evaluation() {
     let dir = tempfile::tempdir().unwrap();
     let (data, out) = (dir.path().join("set"), dir.path().join("run"));
