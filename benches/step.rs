@@ -10,7 +10,7 @@ use bbh::train::options::Options;
 use std::process::Command;
 
 /// Our configuration, and the peer's identifier, modes and further arguments for the same work.
-const STEPS: [(&str, &str, &[&[&str]]); 8] = [
+const STEPS: [(&str, &str, &[&[&str]]); 10] = [
     ("lenet-map", "M1", &[&["--mode", "eager"], &["--mode", "compile"]]),
     ("lenet-dropout", "D1", &[&["--mode", "eager"], &["--mode", "compile"]]),
     ("lenet-ensemble", "E1", &[&["--mode", "eager"], &["--mode", "compile"]]),
@@ -31,7 +31,16 @@ const STEPS: [(&str, &str, &[&[&str]]); 8] = [
         "A1",
         &[&["--mode", "eager", "--kl", "gram", "--head", "wh"], &["--mode", "expert", "--kl", "gram"]],
     ),
+    (
+        "resnet-full",
+        "B1",
+        &[&["--mode", "eager", "--kl", "gram", "--head", "wh"], &["--mode", "expert", "--kl", "gram"]],
+    ),
+    ("resnet-map", OWN_PEER, &[&["--mode", "eager"], &["--mode", "compile"]]),
 ];
+
+/// A step whose peer is benches/torch/resnet.py, run by the Python of BBH_PEER.
+const OWN_PEER: &str = "resnet-map";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -39,7 +48,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         |flag: &str| args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1)?.parse::<usize>().ok());
     let (repeats, turns) = (number("--repeats").unwrap_or(15), number("--turns").unwrap_or(1));
     let json = args.iter().any(|arg| arg == "--json");
-    let names: Vec<&String> = args.iter().filter(|arg| arg.starts_with("lenet-")).collect();
+    let names: Vec<&String> =
+        args.iter().filter(|arg| arg.starts_with("lenet-") || arg.starts_with("resnet-")).collect();
     let pool = rayon::ThreadPoolBuilder::new().build()?;
     for (step, peer, modes) in STEPS {
         let chosen = names.iter().filter(|name| name.trim_end_matches("+mc") == step).map(|name| name.ends_with("+mc"));
@@ -68,12 +78,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The peer numbers the steps with all samples in the likelihood three above.
+/// The peer numbers LeNet's steps with all samples in the likelihood three above, the residual network's one above.
 fn peer_id(id: &str, mc: bool) -> String {
     match (mc, id) {
         (true, "A1") => "A4".into(),
         (true, "A2") => "A5".into(),
         (true, "A3") => "A6".into(),
+        (true, "B1") => "B2".into(),
         _ => id.into(),
     }
 }
@@ -102,8 +113,13 @@ fn show(p: &Profile, json: bool) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn run_peer(command: &str, id: &str, mode: &[&str]) -> Result<(), Box<dyn std::error::Error>> {
-    let mut words = command.split_whitespace();
-    let program = words.next().ok_or("BBH_PEER is empty")?;
+    let mut words: Vec<&str> = command.split_whitespace().collect();
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/torch/resnet.py");
+    if id == OWN_PEER {
+        words.truncate(1);
+        words.push(own);
+    }
+    let (program, words) = words.split_first().ok_or("BBH_PEER is empty")?;
     let output = Command::new(program)
         .args(words)
         .arg(id)

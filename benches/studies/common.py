@@ -22,7 +22,7 @@ def train(options, name, flags):
     if not os.path.exists(summary):
         started = time.time()
         command = [options.program, "train", *flags, "--out", folder, "--quiet"]
-        if os.path.exists(os.path.join(folder, "checkpoint.safetensors")):
+        if os.path.exists(os.path.join(folder, "config.toml")):
             command = [options.program, "train", "--resume", folder, "--quiet"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:

@@ -23,15 +23,8 @@ def main():
         if summary is None:
             continue
         test = summary["test"]
-        rows.append(
-            {
-                "preset": name,
-                "steps": summary["steps"],
-                "accuracy": test["accuracy"],
-                "nll": test["nll"],
-                "seconds": summary["train_seconds"],
-            }
-        )
+        size = {"steps": summary["steps"], "test_images": test["images"], "samples": test["samples"]}
+        rows.append({"preset": name, **size, "accuracy": test["accuracy"], "nll": test["nll"]})
         print(f"| `{name}` | {100 * test['accuracy']:.2f}% | {test['nll']:.3f} |", flush=True)
         write(options, rows)
     missing = set(names) - {row["preset"] for row in rows}

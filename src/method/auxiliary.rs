@@ -1,4 +1,4 @@
-//! The auxiliary distribution r(z | W) of Louizos & Welling 2017 (equations 14 to 16), which bounds the entropy of the marginal
+//! The auxiliary distribution r(z | W) of Louizos & Welling 2017, which bounds the entropy of the marginal
 //! q(W): a Gaussian of flowed multipliers, whose parameters depend on the weights.
 
 use super::flow::{Flow, Layer};

@@ -61,7 +61,7 @@ impl Flow<'_> {
         format!("mnf.{}.{}{step}", self.layers[layer].name, self.name)
     }
 
-    /// Louizos & Welling 2017, equations 9 and 10: with a random mask m, h = tanh(f(m z)), mean = g(h) and
+    /// Louizos & Welling 2017, the masked RealNVP step: with a random mask m, h = tanh(f(m z)), mean = g(h) and
     /// s = sigmoid(k(h)), f, g and k linear; z' = m z + (1 - m) (s z + (1 - s) mean), log-determinant (1 - m)^T log s.
     fn masked_step(
         &self,

@@ -1,5 +1,5 @@
 //! Multiplicative normalising flows (Louizos & Welling 2017, "Multiplicative normalizing flows for variational Bayesian neural
-//! networks"): Gaussian weights whose means are scaled by multipliers z ~ q(z), w ~ N(z mean, sigma^2) (equations 4 and 5): one for
+//! networks"): Gaussian weights whose means are scaled by multipliers z ~ q(z), w ~ N(z mean, sigma^2): one for
 //! each input of a dense layer, one for each filter of a convolution. q(z) is a Gaussian pushed through flows. Training draws the
 //! outputs of each layer, with one z for the whole batch; biases are Gaussian without multipliers.
 
@@ -90,8 +90,8 @@ impl Method for Mnf {
         Ok(Weights { variances, multipliers, ..Weights::new(tensors) })
     }
 
-    /// KL(q(W | z) || p(W)) + log q(z) - log r(z | W) for the z of this step: the bound of Louizos & Welling 2017 (equations 13 and
-    /// 14) with one sample, over all layers.
+    /// KL(q(W | z) || p(W)) + log q(z) - log r(z | W) for the z of this step: the bound of Louizos & Welling 2017 on
+    /// the divergence, with one sample, over all layers.
     fn kl(&self, g: &mut Graph, specs: &[WeightSpec], weights: &Weights) -> Result<Option<TensorId>> {
         let Some(multipliers) = &weights.multipliers else {
             return Err(Error::input("mnf: the divergence needs the multipliers that the weights were made with"));

@@ -1,4 +1,4 @@
-//! Masked RealNVP steps (Louizos & Welling 2017, equations 9 and 10, after Dinh, Sohl-Dickstein & Bengio 2017, "Density
+//! Masked RealNVP steps (Louizos & Welling 2017, after Dinh, Sohl-Dickstein & Bengio 2017, "Density
 //! estimation using Real NVP"): a random half of z stays as it is, the other half moves towards a mean by gates, both of which
 //! depend on the half that stays. One call for up to [`MOST_PARTS`](crate::call::MOST_PARTS) vectors.
 

@@ -1,5 +1,5 @@
 //! Gaussian weights whose means are scaled by multipliers z of their inputs or outputs, the multiplicative noise of Louizos &
-//! Welling 2017 ("Multiplicative normalizing flows", equations 4 and 5): w ~ N(z mean, sigma^2) for each sample of z.
+//! Welling 2017 ("Multiplicative normalizing flows"): w ~ N(z mean, sigma^2) for each sample of z.
 
 use super::{axes, expect_parts, mismatch, outputs};
 use crate::Result;

@@ -43,6 +43,32 @@ fn a_run_has_the_bits_of_the_simulated_device() {
 
 #[cfg(feature = "sim")]
 #[test]
+fn every_method_has_the_bits_of_the_simulated_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("set");
+    write_set(&data, 60, 20);
+    let all: [&[&str]; 7] = [
+        &["--method", "map"],
+        &["--method", "dropout"],
+        &["--method", "ensemble", "--members", "2"],
+        &["--method", "bbb"],
+        &["--method", "bbb", "--kl", "full", "--samples", "2", "--mc"],
+        &["--method", "mnf", "--flow-hidden", "4", "--aux-hidden", "4"],
+        &["--kl", "disc", "--random-weights", "50"],
+    ];
+    for flags in all {
+        let path = |device: &str| dir.path().join(format!("{device}{}", flags.join("")));
+        for device in ["sim", "cuda"] {
+            train(&data, &path(device), &[flags, &["--device", device]].concat(), &[]);
+        }
+        assert_eq!(metrics(&path("sim")), metrics(&path("cuda")), "{flags:?}");
+        let tensors = |device| tensors(&path(device).join("checkpoint.safetensors"));
+        assert!(tensors("sim") == tensors("cuda"), "{flags:?}: checkpoints differ");
+    }
+}
+
+#[cfg(feature = "sim")]
+#[test]
 fn the_cubic_regression_has_the_bits_of_the_simulated_device() {
     let args = ["toy", "--steps", "3", "--units", "8", "--draws", "10", "--json", "--math", "fp32", "--device"];
     let methods = "map,dropout,ensemble,bbb,mnf,bbh,bbh-structured,bbh-full-noise";

@@ -347,6 +347,9 @@ else
         step "profile-conv2d-s100-$math" 20 profile "conv2d-s100-$math" --kernel conv2d --shape S=100 --math "$math"
     done
     # The decisive kernels of kernels/PREDICTIONS.md, at its sizes.
+    for config in lenet-dropout lenet-ensemble lenet-bbb lenet-mnf resnet-full resnet-map; do
+        step "profile-$config" 20 profile "$config" --config "$config"
+    done
     step profile-rank-update 20 profile rank-update --kernel linear_rank_update --shape N=5,I=512,O=400000
     step profile-skinny 20 profile skinny --kernel linear --shape S=1,N=5,I=512,O=400000
     step profile-generator 20 profile generator --kernel linear --shape S=1,N=650,I=512,O=3316
