@@ -65,7 +65,7 @@ pub fn outputs(
     let mut x = inputs(g, copies)?;
     let batch = g.shape(x).axis('N').unwrap_or(1);
     if masked {
-        let one = g.shape(x).with_axis('S', 1).with_axis('N', copies * batch);
+        let one = g.shape(x).with_samples(1).with_axis('N', copies * batch);
         x = g.reshape(x, one)?;
     }
     let specs = model.weights();

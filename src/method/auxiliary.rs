@@ -1,5 +1,5 @@
-//! The auxiliary distribution r(z | W) of Louizos & Welling 2017, which bounds the entropy of the marginal
-//! q(W): a Gaussian of flowed multipliers, whose parameters depend on the weights.
+//! The auxiliary distribution r(z | W) of Louizos & Welling 2017, which bounds the entropy of the marginal q(W): a
+//! Gaussian of flowed multipliers, whose parameters depend on the weights.
 
 use super::flow::{Flow, Layer};
 use super::total;

@@ -22,6 +22,14 @@ fn count(log: &[String], call: &str) -> usize {
     log.iter().filter(|line| line.split(' ').next() == Some(call)).count()
 }
 
+/// Same losses, same bits of the checkpoint; the folders' names tell the flags.
+#[cfg(feature = "sim")]
+fn assert_equal_runs(one: &Path, other: &Path) {
+    assert_eq!(metrics(one), metrics(other), "{}", other.display());
+    let tensors = |run: &Path| tensors(&run.join("checkpoint.safetensors"));
+    assert!(tensors(one) == tensors(other), "{}: checkpoints differ", other.display());
+}
+
 #[cfg(feature = "sim")]
 #[test]
 fn a_run_has_the_bits_of_the_simulated_device() {
@@ -34,9 +42,7 @@ fn a_run_has_the_bits_of_the_simulated_device() {
         train(&data, &path("cuda"), &[flags, &["--device", "cuda"]].concat(), &[]);
         train(&data, &path("eager"), &[flags, &["--device", "auto"]].concat(), &[("BBH_CUDA_EAGER", "1")]);
         for other in ["cuda", "eager"] {
-            assert_eq!(metrics(&path("sim")), metrics(&path(other)), "{flags:?} {other}");
-            let tensors = |device| tensors(&path(device).join("checkpoint.safetensors"));
-            assert!(tensors("sim") == tensors(other), "{flags:?} {other}: checkpoints differ");
+            assert_equal_runs(&path("sim"), &path(other));
         }
     }
 }
@@ -61,9 +67,7 @@ fn every_method_has_the_bits_of_the_simulated_device() {
         for device in ["sim", "cuda"] {
             train(&data, &path(device), &[flags, &["--device", device]].concat(), &[]);
         }
-        assert_eq!(metrics(&path("sim")), metrics(&path("cuda")), "{flags:?}");
-        let tensors = |device| tensors(&path(device).join("checkpoint.safetensors"));
-        assert!(tensors("sim") == tensors("cuda"), "{flags:?}: checkpoints differ");
+        assert_equal_runs(&path("sim"), &path("cuda"));
     }
 }
 

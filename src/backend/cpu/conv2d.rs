@@ -1,7 +1,7 @@
 //! Convolution with weights per sample.
 
 use super::conv_parallel::{for_each_chunk, images_per_task};
-use super::elementwise::softplus;
+use super::elementwise::{softplus, store};
 use super::memory::{with_call_scratch, with_scratch};
 use super::patches::{Patches, WeightOrder};
 use super::tiles::{LANES, NARROW, Tiled, blocks, dot_tile, for_each_narrow, padded};
@@ -10,7 +10,7 @@ use crate::call::*;
 use rayon::prelude::*;
 
 /// Output pixels that a register tile of two registers a row spans.
-const PIXELS: usize = 6;
+pub const PIXELS: usize = 6;
 /// Output pixels of a tile of one register a row: enough sums to hide the latency of an addition.
 const MORE_PIXELS: usize = 8;
 /// Scratch elements of the images that a task works on at once.
@@ -47,7 +47,7 @@ fn forward_slices<T: Real>(
     let patches = &Patches::for_reading(d);
     with_panels(d, (patches, patches.weights()), w, bias, |packed| {
         convolve(d, patches, x, packed, y, |tile, pixels, y| {
-            store_channels::<T, false>(patches, tile, pixels, y);
+            store_channels(patches, tile, pixels, y, false);
             activate(function, y);
         });
     });
@@ -206,7 +206,7 @@ fn patch_sums<T: Real, const FMA: bool, const P: usize, const L: usize>(
 }
 
 /// y [images, O, H'*W'], set or added to, from a tile [panel][images' pixels, channels of the panel].
-pub fn store_channels<T: Real, const ADD: bool>(patches: &Patches, tile: &[T], pixels: usize, y: &mut [T]) {
+pub fn store_channels<T: Real>(patches: &Patches, tile: &[T], pixels: usize, y: &mut [T], add: bool) {
     for (first, width) in blocks(patches.outputs, NARROW) {
         let tile = &tile[first * pixels..][..width * pixels];
         let images = y.chunks_exact_mut(patches.outputs * patches.pixels());
@@ -214,7 +214,7 @@ pub fn store_channels<T: Real, const ADD: bool>(patches: &Patches, tile: &[T], p
             let channels = y.chunks_exact_mut(patches.pixels()).skip(first).take(width);
             for (l, y) in channels.enumerate() {
                 for (y, value) in y.iter_mut().zip(tile[l..].iter().step_by(width)) {
-                    *y = if ADD { *y + *value } else { *value };
+                    store(add, y, *value);
                 }
             }
         }

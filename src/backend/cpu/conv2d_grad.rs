@@ -1,7 +1,7 @@
 //! Gradients of the convolution with weights per sample.
 
 use super::conv_parallel::{add_partials, for_each_chunk, for_each_partial, images_per_task, store_weights};
-use super::conv2d::{GROUP, as_u32, convolve, images_from, load_images, split, store_channels, with_panels};
+use super::conv2d::{GROUP, PIXELS, as_u32, convolve, images_from, load_images, split, store_channels, with_panels};
 use super::memory::{with_call_scratch, with_scratch};
 use super::patches::Patches;
 use super::tiles::{NARROW, Tiled, add_lanes, dot_tile, for_each_narrow, gather_tile};
@@ -9,8 +9,7 @@ use super::{Io, Real, Strided, StridedMut};
 use crate::call::*;
 use rayon::prelude::*;
 
-/// Output pixels, or output channels, that a register tile of two registers a row spans.
-const PIXELS: usize = 6;
+/// Output channels that a register tile of two registers a row spans.
 const CHANNELS: usize = 6;
 
 pub fn grad_input<T: Real>(io: &Io<T>, d: &Conv2dDims) {
@@ -53,11 +52,7 @@ fn convolve_gradients<T: Real>(d: &Conv2dDims, dy: &[T], w: &Strided<T>, dx: &mu
     let patches = &Patches::for_reading(d);
     with_panels(d, (patches, patches.transposed_weights()), w, None, |packed| {
         convolve(d, patches, dy, packed, dx, |tile, pixels, dx| {
-            if add {
-                store_channels::<T, true>(patches, tile, pixels, dx);
-            } else {
-                store_channels::<T, false>(patches, tile, pixels, dx);
-            }
+            store_channels(patches, tile, pixels, dx, add);
         });
     });
 }
