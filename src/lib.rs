@@ -57,5 +57,6 @@ pub mod random;
 pub mod svg;
 pub mod toy;
 pub mod train;
+pub mod vectors;
 
 pub use error::{Error, Result};

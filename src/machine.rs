@@ -1,4 +1,4 @@
-//! What this machine has: memory, peak use, threads, vector instructions. `None` where the system does not tell.
+//! What this machine has: memory and peak use. `None` where the system does not tell.
 
 /// Bytes that can still be used without swapping (Linux: MemAvailable).
 pub fn available_memory() -> Option<usize> {
@@ -8,25 +8,6 @@ pub fn available_memory() -> Option<usize> {
 /// Most bytes that this process has had resident (Linux: VmHWM).
 pub fn peak_resident() -> Option<usize> {
     kibibytes("/proc/self/status", "VmHWM:")
-}
-
-/// The widest vector instructions that the CPU kernels use here.
-pub fn vector_instructions() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            return "avx2+fma";
-        }
-        "sse2"
-    }
-    #[cfg(target_arch = "aarch64")]
-    {
-        "neon"
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        "portable"
-    }
 }
 
 /// The number of KiB in the line of a file of /proc that starts with `key`, in bytes.

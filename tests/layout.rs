@@ -18,8 +18,9 @@ const UNSAFE: [&str; 7] = [
 ];
 
 /// Modules of the library from the bottom up: each may import those of the same row or of rows before it.
-const ROWS: [&[&str]; 14] = [
+const ROWS: [&[&str]; 15] = [
     &["error", "machine", "svg"],
+    &["vectors"],
     &["call"],
     &["random"],
     &["graph"],

@@ -1,9 +1,9 @@
 """Initialisations and optimisers of the generators: `python3 benches/studies/init.py --runs DIR --out FILE`.
 
 For each generator: glorot and hyperfan-in, Adam and RMSProp; the rate of each is the best of RATES by the negative
-log-likelihood of a validation set after two epochs with a seed of its own (layer-wise generators take those of the sliced
-ones). Then runs of 1, 3 and 10 epochs, each with the whole schedule (warm-up, cosine, KL term in the second half), on the
-first IMAGES images of MNIST, evaluated on its 10,000 test images. BBH_DATA names the folder with mnist/.
+log-likelihood of a validation set after two epochs with a seed of its own. Then runs of 1, 3 and 10 epochs, each with the
+whole schedule (warm-up, cosine, KL term in the second half), on the first IMAGES images of MNIST, evaluated on its 10,000
+test images. Rows of other generators that FILE holds already stay. BBH_DATA names the folder with mnist/.
 """
 import json
 import os
@@ -13,7 +13,7 @@ from common import arguments, train, write
 
 RATES = ["1e-4", "5e-4", "2e-3"]
 # Seeds of runs of so many epochs; the larger the generators, the fewer.
-SEEDS = {"shared": {1: 3, 3: 3, 10: 3}, "sliced": {1: 3, 3: 3, 10: 1}, "layer-wise": {1: 3, 3: 3}}
+SEEDS = {"shared": {1: 3, 3: 3, 10: 3}, "sliced": {1: 3, 3: 3, 10: 1}, "layer-wise": {1: 3, 3: 3, 10: 1}}
 ARMS = [(init, optimizer) for init in ("glorot", "hyperfan-in") for optimizer in ("adam", "rmsprop")]
 
 
@@ -58,10 +58,14 @@ def main():
     parser.add_argument("--images", type=int, default=10000, help="training images")
     parser.add_argument("--generators", default="shared,sliced,layer-wise")
     options = parser.parse_args()
+    generators = options.generators.split(",")
     rows = []
-    for generator in options.generators.split(","):
+    if os.path.exists(options.out):
+        with open(options.out) as file:
+            rows = [known for known in json.load(file) if known["generator"] not in generators]
+    for generator in generators:
         for arm in ARMS:
-            rate = best_rate(options, "sliced" if generator == "layer-wise" else generator, *arm)
+            rate = best_rate(options, generator, *arm)
             for epochs, seeds in SEEDS[generator].items():
                 rows.append(row(options, generator, arm, rate, epochs, seeds))
                 print(json.dumps(rows[-1]), flush=True)

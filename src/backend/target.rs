@@ -70,7 +70,7 @@ impl Target {
     pub fn describe(self) -> String {
         match self {
             Self::Cpu => {
-                format!("cpu ({} threads, {})", rayon::current_num_threads(), crate::machine::vector_instructions())
+                format!("cpu ({} threads, {})", rayon::current_num_threads(), crate::vectors::name())
             }
             Self::Cuda { ordinal, math } => {
                 let name = Driver::find(ordinal).map_or_else(|_| "missing".into(), |device| device.name);

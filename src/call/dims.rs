@@ -74,7 +74,7 @@ impl Conv2dDims {
 
     /// Elements of one chunk's weight and bias gradients: O rows of K times K*C, rounded up to whole vectors, and O.
     pub fn grad_weight_partial(&self) -> usize {
-        let row = (self.kernel * self.channels).next_multiple_of(8) as usize;
+        let row = (self.kernel * self.channels).next_multiple_of(16) as usize;
         self.outputs as usize * (self.kernel as usize * row + 1)
     }
 

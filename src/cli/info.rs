@@ -4,7 +4,7 @@ use super::{json, print};
 use crate::backend::cuda::driver::{self, Devices};
 use crate::backend::cuda::embedded;
 use crate::plan::bytes;
-use crate::{Result, machine};
+use crate::{Result, machine, vectors};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -57,7 +57,7 @@ pub fn run(args: Args) -> Result<()> {
         version: env!("CARGO_PKG_VERSION"),
         devices,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
-        simd: machine::vector_instructions(),
+        simd: vectors::name(),
         available_memory_bytes: machine::available_memory(),
         data_dir: crate::data::data_dir(None).display().to_string(),
         cuda: Cuda {

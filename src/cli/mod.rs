@@ -15,7 +15,7 @@ mod train;
 
 use crate::backend::Target;
 use crate::backend::cuda::Math;
-use crate::{Error, Result};
+use crate::{Error, Result, vectors};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::io::Write;
 use std::process::ExitCode;
@@ -157,7 +157,18 @@ pub fn install<R: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<R>
 
 /// Parses the command line and runs the subcommand.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let result = vectors::check().and_then(|()| run(Cli::parse().command));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bbh: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
         Command::Train(args) => train::run(*args),
         Command::Eval(args) => eval::run(args),
         Command::Sample(args) => sample::run(args),
@@ -168,13 +179,6 @@ pub fn main() -> ExitCode {
         Command::Presets(args) => presets::run(&args),
         Command::Data(args) => data::run(args),
         Command::Info(args) => info::run(args),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bbh: {error}");
-            ExitCode::from(error.exit_code())
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! sine and cosine as polynomials (fitted at Chebyshev nodes; relative error below 5e-9 before rounding).
 
 use super::{Stream, philox4x32_10};
+use crate::vectors::{BROAD, PORTABLE, Vectorised, vectorised};
 
 /// Counters of a block; four elements each.
 pub(super) const LANES: usize = 64;
@@ -30,27 +31,36 @@ const NEAR_ONE: u32 = 11_863_284;
 
 /// Fills `out` with the normals of counters `block`, `block` + 1, ...
 pub fn fill(stream: &Stream, block: u32, out: &mut [f32]) {
-    match pulp::Arch::new() {
-        pulp::Arch::Scalar => fill_blocks::<false>(stream, block, out),
-        arch => arch.dispatch(
-            #[inline(always)]
-            || fill_blocks::<true>(stream, block, out),
-        ),
+    vectorised(Normals { stream, block, out });
+}
+
+struct Normals<'a> {
+    stream: &'a Stream,
+    block: u32,
+    out: &'a mut [f32],
+}
+
+impl Vectorised for Normals<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const W: usize>(self) {
+        fill_blocks::<W>(self.stream, self.block, self.out);
     }
 }
 
 #[inline(always)]
-fn fill_blocks<const FUSED: bool>(stream: &Stream, block: u32, out: &mut [f32]) {
+fn fill_blocks<const W: usize>(stream: &Stream, block: u32, out: &mut [f32]) {
     let mut bits = [[0u32; LANES]; 4];
     let mut normals = [[0f32; LANES]; 4];
     for (i, out) in out.chunks_mut(4 * LANES).enumerate() {
         // Whole SIMD registers of counters; what a ragged tail does not need is dropped.
-        let counters = out.len().div_ceil(4).next_multiple_of(8);
+        let counters = out.len().div_ceil(4).next_multiple_of(BROAD);
         random_words(stream, block.wrapping_add((i * LANES) as u32), counters, &mut bits);
         let [b0, b1, b2, b3] = &bits;
         let [n0, n1, n2, n3] = &mut normals;
-        box_muller::<FUSED>(&b0[..counters], &b1[..counters], &mut n0[..counters], &mut n1[..counters]);
-        box_muller::<FUSED>(&b2[..counters], &b3[..counters], &mut n2[..counters], &mut n3[..counters]);
+        box_muller::<W>(&b0[..counters], &b1[..counters], &mut n0[..counters], &mut n1[..counters]);
+        box_muller::<W>(&b2[..counters], &b3[..counters], &mut n2[..counters], &mut n3[..counters]);
         interleave(&normals, out);
     }
 }
@@ -67,10 +77,10 @@ pub(super) fn random_words(stream: &Stream, block: u32, counters: usize, bits: &
 }
 
 #[inline(always)]
-fn box_muller<const FUSED: bool>(b0: &[u32], b1: &[u32], n0: &mut [f32], n1: &mut [f32]) {
+fn box_muller<const W: usize>(b0: &[u32], b1: &[u32], n0: &mut [f32], n1: &mut [f32]) {
     for (((&b0, &b1), n0), n1) in b0.iter().zip(b1).zip(n0).zip(n1) {
-        let radius = (-2.0 * ln_uniform::<FUSED>(b0 >> 8)).sqrt();
-        let (sin, cos) = sin_cos_turns::<FUSED>(b1 >> 8);
+        let radius = (-2.0 * ln_uniform::<W>(b0 >> 8)).sqrt();
+        let (sin, cos) = sin_cos_turns::<W>(b1 >> 8);
         *n0 = radius * cos;
         *n1 = radius * sin;
     }
@@ -92,42 +102,42 @@ pub(super) fn interleave<T: Copy>(lanes: &[[T; LANES]; 4], out: &mut [T]) {
 
 /// a * b + c, fused where the instruction exists (elsewhere it would be a slow library call).
 #[inline(always)]
-pub(super) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
+pub(super) fn multiply_add<const W: usize>(a: f32, b: f32, c: f32) -> f32 {
+    if W > PORTABLE { a.mul_add(b, c) } else { a * b + c }
 }
 
 #[inline(always)]
-fn polynomial<const FUSED: bool, const N: usize>(coefficients: &[f32; N], x: f32) -> f32 {
+fn polynomial<const W: usize, const N: usize>(coefficients: &[f32; N], x: f32) -> f32 {
     let mut value = coefficients[N - 1];
     for i in (0..N - 1).rev() {
-        value = multiply_add::<FUSED>(value, x, coefficients[i]);
+        value = multiply_add::<W>(value, x, coefficients[i]);
     }
     value
 }
 
 /// ln((k + 1/2) / 2^24), k < 2^24. Close to 1 the fraction minus 1 is taken from k exactly.
 #[inline(always)]
-fn ln_uniform<const FUSED: bool>(k: u32) -> f32 {
+fn ln_uniform<const W: usize>(k: u32) -> f32 {
     let integer = k as i32 as f32;
     let bits = (integer + 0.5).to_bits();
     let exponent = (bits.wrapping_sub(ROOT_HALF) as i32) >> 23;
     let mantissa = f32::from_bits(bits.wrapping_sub((exponent << 23) as u32)) - 1.0;
     let exact = ((integer - 16_777_216.0) + 0.5) * super::SPACING as f32;
     let f = if k >= NEAR_ONE { exact } else { mantissa };
-    let series = multiply_add::<FUSED>(polynomial::<FUSED, 9>(&LOG, f), f, -0.5);
-    let log1p = multiply_add::<FUSED>(series, f * f, f);
-    multiply_add::<FUSED>((exponent - 24) as f32, std::f32::consts::LN_2, log1p)
+    let series = multiply_add::<W>(polynomial::<W, 9>(&LOG, f), f, -0.5);
+    let log1p = multiply_add::<W>(series, f * f, f);
+    multiply_add::<W>((exponent - 24) as f32, std::f32::consts::LN_2, log1p)
 }
 
 /// Sine and cosine of 2 pi (k + 1/2) / 2^24, k < 2^24. The quarter turn is split off in integers, exactly.
 #[inline(always)]
-fn sin_cos_turns<const FUSED: bool>(k: u32) -> (f32, f32) {
+fn sin_cos_turns<const W: usize>(k: u32) -> (f32, f32) {
     let quarter = (k + (1 << 21)) >> 22;
     let rest = k as i32 - (quarter << 22) as i32;
     let x = (rest as f32 + 0.5) * super::SPACING as f32;
     let square = x * x;
-    let sin = x * polynomial::<FUSED, 4>(&SIN, square);
-    let cos = polynomial::<FUSED, 5>(&COS, square);
+    let sin = x * polynomial::<W, 4>(&SIN, square);
+    let cos = polynomial::<W, 5>(&COS, square);
     let (a, b) = if quarter & 1 == 0 { (sin, cos) } else { (cos, sin) };
     let sin_sign = (quarter & 2) << 30;
     let cos_sign = ((quarter + 1) & 2) << 30;

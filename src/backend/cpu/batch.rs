@@ -3,6 +3,7 @@
 use super::{Io, Real};
 use crate::call::{GatherDims, Schedule, metric, scalar, word};
 use crate::random::{permute, philox4x32_10};
+use crate::vectors;
 use rayon::prelude::*;
 
 /// Fourth counter word of permutation keys; noise has 0 there.
@@ -90,7 +91,7 @@ fn gather_rows<T: Real>(
 
 fn to_unit_interval<T: Real>(bytes: &[u8], x: &mut [T]) {
     let most = T::of(255.0);
-    pulp::Arch::new().dispatch(
+    vectors::dispatch(
         #[inline(always)]
         || x.iter_mut().zip(bytes).for_each(|(x, &b)| *x = T::of(b.into()) / most),
     );

@@ -2,7 +2,7 @@
 
 use super::{Io, Real, Strided, StridedMut};
 use crate::call::*;
-use pulp::Arch;
+use crate::vectors;
 use rayon::prelude::*;
 
 /// Elements of one task: below this, waking another thread costs more than the work.
@@ -50,7 +50,10 @@ pub fn grad_slices<T: Real>(d: &BiasDims, dy: &[T], db: StridedMut<T>, add: bool
         }
         let rows = dy[s * sample..][..sample].chunks_exact(row);
         let first = task * channels * d.inner as usize;
-        Arch::new().dispatch(|| add_rows(rows.map(|row| &row[first..]), d.inner as usize, db));
+        vectors::dispatch(
+            #[inline(always)]
+            || add_rows(rows.clone().map(|row| &row[first..]), d.inner as usize, db),
+        );
     };
     if dy.len() <= TASK {
         for (s, db) in db.blocks().enumerate() {

@@ -4,15 +4,11 @@ use super::conv_parallel::{for_each_chunk, images_per_task};
 use super::elementwise::{softplus, store};
 use super::memory::{with_call_scratch, with_scratch};
 use super::patches::{Patches, WeightOrder};
-use super::tiles::{LANES, NARROW, Tiled, blocks, dot_tile, for_each_narrow, padded};
+use super::tiles::{Span, Tiled, blocks, dot_tile, for_each_block, padded};
 use super::{Io, Real, Strided};
 use crate::call::*;
 use rayon::prelude::*;
 
-/// Output pixels that a register tile of two registers a row spans.
-pub const PIXELS: usize = 6;
-/// Output pixels of a tile of one register a row: enough sums to hide the latency of an addition.
-const MORE_PIXELS: usize = 8;
 /// Scratch elements of the images that a task works on at once.
 pub const GROUP: usize = 1 << 13;
 
@@ -97,7 +93,7 @@ pub fn convolve<T: Real>(
             for (x, y) in x.chunks(group * patches.image()).zip(y.chunks_mut(group * out)) {
                 load_images(patches, x, images);
                 let starts = &starts[..y.len() / patches.outputs];
-                for_each_narrow(1, patches.outputs, ForwardImages { patches, panels, biases, images, starts, tile });
+                for_each_block(Span::Narrow, 1, patches.outputs, ForwardImages { patches, panels, biases, images, starts, tile });
                 finish(tile, starts.len(), y);
             }
         });
@@ -149,11 +145,11 @@ pub struct ForwardImages<'a, T> {
     pub tile: &'a mut [T],
 }
 
-impl<T: Real> ForwardImages<'_, T> {
+impl<T: Real> Tiled for ForwardImages<'_, T> {
     /// The output channels `first..first + L`, P pixels at once.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "iterator adaptors are not inlined into the vector code")]
-    fn panel<const FMA: bool, const P: usize, const L: usize>(&mut self, first: usize) {
+    fn tile<const W: usize, const P: usize, const L: usize>(&mut self, _: usize, first: usize) {
         let (taps, pixels) = (self.patches.taps(), self.starts.len());
         let panel = &self.panels[first * taps..][..L * taps];
         let mut bias = [T::ZERO; L];
@@ -164,7 +160,7 @@ impl<T: Real> ForwardImages<'_, T> {
             for p in 0..P {
                 starts[p] = self.starts[(pixel + p).min(pixels - 1)] as usize;
             }
-            let sums = patch_sums::<T, FMA, P, L>(self.patches, panel, bias, self.images, starts);
+            let sums = patch_sums::<T, W, P, L>(self.patches, panel, bias, self.images, starts);
             for p in 0..P.min(pixels - pixel) {
                 tile[(pixel + p) * L..][..L].copy_from_slice(&sums[p]);
             }
@@ -172,20 +168,9 @@ impl<T: Real> ForwardImages<'_, T> {
     }
 }
 
-impl<T: Real> Tiled for ForwardImages<'_, T> {
-    #[inline(always)]
-    fn tile<const FMA: bool, const L: usize>(&mut self, _: usize, first: usize) {
-        if L == LANES {
-            self.panel::<FMA, MORE_PIXELS, L>(first);
-        } else {
-            self.panel::<FMA, PIXELS, L>(first);
-        }
-    }
-}
-
 /// The sums over the patches that start at `starts`, for the channels of one panel.
 #[inline(always)]
-fn patch_sums<T: Real, const FMA: bool, const P: usize, const L: usize>(
+fn patch_sums<T: Real, const W: usize, const P: usize, const L: usize>(
     patches: &Patches,
     panel: &[T],
     bias: [T; L],
@@ -199,7 +184,7 @@ fn patch_sums<T: Real, const FMA: bool, const P: usize, const L: usize>(
         for p in 0..P {
             rows[p] = &image[starts[p] + offset..][..patches.run];
         }
-        dot_tile::<T, FMA, P, L>(&mut sums, rows, panel);
+        dot_tile::<T, W, P, L>(&mut sums, rows, panel);
         offset += patches.run_offset(1);
     }
     sums
@@ -207,7 +192,7 @@ fn patch_sums<T: Real, const FMA: bool, const P: usize, const L: usize>(
 
 /// y [images, O, H'*W'], set or added to, from a tile [panel][images' pixels, channels of the panel].
 pub fn store_channels<T: Real>(patches: &Patches, tile: &[T], pixels: usize, y: &mut [T], add: bool) {
-    for (first, width) in blocks(patches.outputs, NARROW) {
+    for (first, width) in blocks(patches.outputs, Span::Narrow) {
         let tile = &tile[first * pixels..][..width * pixels];
         let images = y.chunks_exact_mut(patches.outputs * patches.pixels());
         for (y, tile) in images.zip(tile.chunks(width * patches.pixels())) {

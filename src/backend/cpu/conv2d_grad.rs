@@ -1,16 +1,13 @@
 //! Gradients of the convolution with weights per sample.
 
 use super::conv_parallel::{add_partials, for_each_chunk, for_each_partial, images_per_task, store_weights};
-use super::conv2d::{GROUP, PIXELS, as_u32, convolve, images_from, load_images, split, store_channels, with_panels};
+use super::conv2d::{GROUP, as_u32, convolve, images_from, load_images, split, store_channels, with_panels};
 use super::memory::{with_call_scratch, with_scratch};
 use super::patches::Patches;
-use super::tiles::{NARROW, Tiled, add_lanes, dot_tile, for_each_narrow, gather_tile};
+use super::tiles::{Span, Tiled, add_lanes, dot_tile, for_each_block, gather_tile};
 use super::{Io, Real, Strided, StridedMut};
 use crate::call::*;
 use rayon::prelude::*;
-
-/// Output channels that a register tile of two registers a row spans.
-const CHANNELS: usize = 6;
 
 pub fn grad_input<T: Real>(io: &Io<T>, d: &Conv2dDims) {
     grad_input_slices(d, io.read(0), &io.strided(1), io.write(0), io.adds(0));
@@ -60,7 +57,7 @@ fn convolve_gradients<T: Real>(d: &Conv2dDims, dy: &[T], w: &Strided<T>, dx: &mu
 /// dx (+)= the gradients of all patches, added where patches overlap.
 fn scatter_gradients<T: Real>(d: &Conv2dDims, dy: &[T], w: &Strided<T>, dx: &mut [T], add: bool) {
     let patches = &Patches::interleaved(d);
-    with_runs(d, patches, w, NARROW, |packed| {
+    with_runs(d, patches, w, Span::Narrow, |packed| {
         let out = patches.outputs * patches.pixels();
         let group = patches.group(images_per_task(d), GROUP);
         let sizes = [group * patches.scratch(), group * patches.pixels(), group * out];
@@ -77,7 +74,7 @@ fn scatter_gradients<T: Real>(d: &Conv2dDims, dy: &[T], w: &Strided<T>, dx: &mut
                         images.fill(T::ZERO);
                         let starts = &starts[..dy.len() / patches.outputs];
                         let work = GradInputImages { patches, weights, dy: turned, starts, images };
-                        for_each_narrow(patches.runs, patches.run, work);
+                        for_each_block(Span::Narrow, patches.runs, patches.run, work);
                         unload_images(patches, images, dx, add || turn > 0);
                     }
                 });
@@ -86,17 +83,17 @@ fn scatter_gradients<T: Real>(d: &Conv2dDims, dy: &[T], w: &Strided<T>, dx: &mut
     });
 }
 
-/// Runs `work` with the weights of all samples as runs, in blocks of at most `registers` registers.
+/// Runs `work` with the weights of all samples as runs, in blocks of lanes.
 pub fn with_runs<T: Real>(
     d: &Conv2dDims,
     patches: &Patches,
     w: &Strided<T>,
-    registers: usize,
+    span: Span,
     work: impl FnOnce(&[T]),
 ) {
     with_call_scratch(d.samples as usize * patches.weight_runs(), |packed: &mut [T]| {
         let samples = packed.par_chunks_mut(patches.weight_runs()).enumerate();
-        samples.for_each(|(s, packed)| patches.pack_runs(w.block(s), packed, registers));
+        samples.for_each(|(s, packed)| patches.pack_runs(w.block(s), packed, span));
         work(packed);
     });
 }
@@ -138,19 +135,19 @@ impl<T: Real> Tiled for GradInputImages<'_, T> {
     /// Adds one block of lanes of every patch's gradient to the images; lanes beyond the run are zero.
     #[inline(always)]
     #[allow(clippy::needless_range_loop, reason = "iterator adaptors are not inlined into the vector code")]
-    fn tile<const FMA: bool, const L: usize>(&mut self, r: usize, lane: usize) {
+    fn tile<const W: usize, const P: usize, const L: usize>(&mut self, r: usize, lane: usize) {
         let outputs = self.patches.outputs;
         let weights = &self.weights[self.patches.weight_block(r, lane)..][..L * outputs];
         let images = &mut self.images[self.patches.run_offset(r) + lane..];
         let last = self.starts.len() - 1;
-        for first in (0..=last).step_by(PIXELS) {
-            let mut rows = [self.dy; PIXELS];
-            for p in 0..PIXELS {
+        for first in (0..=last).step_by(P) {
+            let mut rows = [self.dy; P];
+            for p in 0..P {
                 rows[p] = &self.dy[(first + p).min(last) * outputs..][..outputs];
             }
-            let mut sums = [[T::ZERO; L]; PIXELS];
-            dot_tile::<T, FMA, PIXELS, L>(&mut sums, rows, weights);
-            for p in 0..PIXELS.min(last + 1 - first) {
+            let mut sums = [[T::ZERO; L]; P];
+            dot_tile::<T, W, P, L>(&mut sums, rows, weights);
+            for p in 0..P.min(last + 1 - first) {
                 add_lanes(&mut images[self.starts[first + p] as usize..], &sums[p]);
             }
         }
@@ -184,12 +181,12 @@ pub(super) fn grad_weight_slices<T: Real>(
             for (x, dy) in x.chunks(group * patches.image()).zip(dy.chunks(group * out)) {
                 load_images(patches, x, images);
                 let dy = &dy[..x.len() / patches.image() * out];
-                for_each_narrow(patches.runs, patches.run, GradWeightImages { patches, images, starts, dy, sums });
+                for_each_block(Span::Narrow, patches.runs, patches.run, GradWeightImages { patches, images, starts, dy, sums });
             }
         });
     });
     add_partials(d, partials);
-    store_weights(d, (patches, NARROW), partials, dw, add);
+    store_weights(d, (patches, Span::Narrow), partials, dw, add);
 }
 
 /// sums (weights as runs) += dy [images, O, H'*W'] times patch over the pixels of some images.
@@ -204,25 +201,25 @@ struct GradWeightImages<'a, T> {
 impl<T: Real> Tiled for GradWeightImages<'_, T> {
     /// sums [O, L] += sum over pixels of dy times L lanes of the patch.
     #[inline(always)]
-    fn tile<const FMA: bool, const L: usize>(&mut self, r: usize, lane: usize) {
+    fn tile<const W: usize, const P: usize, const L: usize>(&mut self, r: usize, lane: usize) {
         let (outputs, pixels) = (self.patches.outputs, self.patches.pixels());
         let sums = &mut self.sums[self.patches.weight_block(r, lane)..][..L * outputs];
         let mut channel = 0;
-        for targets in sums.chunks_mut(CHANNELS * L) {
-            let mut tile = [[T::ZERO; L]; CHANNELS];
+        for targets in sums.chunks_mut(P * L) {
+            let mut tile = [[T::ZERO; L]; P];
             let mut image = self.patches.run_offset(r) + lane;
             for dy in self.dy.chunks_exact(outputs * pixels) {
-                let mut rows = [dy; CHANNELS];
-                for p in 0..CHANNELS {
+                let mut rows = [dy; P];
+                for p in 0..P {
                     rows[p] = &dy[(channel + p).min(outputs - 1) * pixels..][..pixels];
                 }
-                gather_tile::<T, FMA, CHANNELS, L>(&mut tile, rows, self.starts, 1, &self.images[image..]);
+                gather_tile::<T, W, P, L>(&mut tile, rows, self.starts, 1, &self.images[image..]);
                 image += self.patches.scratch();
             }
-            for p in 0..CHANNELS.min(outputs - channel) {
+            for p in 0..P.min(outputs - channel) {
                 add_lanes(&mut targets[p * L..], &tile[p]);
             }
-            channel += CHANNELS;
+            channel += P;
         }
     }
 }

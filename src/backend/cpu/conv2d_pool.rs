@@ -8,7 +8,7 @@ use super::conv2d::{ForwardImages, as_u32, images_from, load_images, sample_pane
 use super::conv2d_grad::{samples_of, with_runs};
 use super::memory::with_scratch;
 use super::patches::Patches;
-use super::tiles::{Tiled, WIDE, add_lanes, for_each_narrow, for_each_wide, gather_tile, is_nan, padded};
+use super::tiles::{Span, Tiled, add_lanes, for_each_block, gather_tile, is_nan, padded};
 use super::{Io, Real, Strided, StridedMut};
 use crate::call::*;
 
@@ -93,8 +93,8 @@ fn forward_slices<T: Real>(
                 for (x, (y, argmax)) in x.chunks_exact(patches.image()).zip(pooled) {
                     patches.load(x, image);
                     let conv = ForwardImages { patches, panels, biases, images: image, starts, tile };
-                    for_each_narrow(1, patches.outputs, conv);
-                    for_each_narrow(1, patches.outputs, PoolTile { outputs: patches.outputs, pixels, tile, y, argmax });
+                    for_each_block(Span::Narrow, 1, patches.outputs, conv);
+                    for_each_block(Span::Narrow, 1, patches.outputs, PoolTile { outputs: patches.outputs, pixels, tile, y, argmax });
                 }
             });
         });
@@ -112,7 +112,7 @@ struct PoolTile<'a, T> {
 
 impl<T: Real> Tiled for PoolTile<'_, T> {
     #[inline(always)]
-    fn tile<const FMA: bool, const L: usize>(&mut self, _: usize, first: usize) {
+    fn tile<const W: usize, const P: usize, const L: usize>(&mut self, _: usize, first: usize) {
         let (count, channels) = (self.pixels / WINDOW, L.min(self.outputs - first));
         let (y, argmax) = (&mut self.y[first * count..], &mut self.argmax[first * count..]);
         let (y, argmax) = (&mut y[..channels * count], &mut argmax[..channels * count]);
@@ -158,7 +158,7 @@ fn grad_input_slices<T: Real>(d: &Conv2dDims, (dy, argmax): (&[T], &[u8]), w: &S
     let windows = Windows::new(patches);
     let pooled = windows.pooled();
     let sizes = [patches.scratch(), pooled, pooled, windows.count() * PLACES];
-    with_runs(d, patches, w, WIDE, |packed| {
+    with_runs(d, patches, w, Span::Wide, |packed| {
         for_each_chunk(d, dx, patches.image(), |sample, first, dx| {
             for (turn, s) in samples_of(d, sample).enumerate() {
                 let dy = images_from(d, dy, false, s, first, pooled).chunks_exact(pooled);
@@ -171,7 +171,7 @@ fn grad_input_slices<T: Real>(d: &Conv2dDims, (dy, argmax): (&[T], &[u8]), w: &S
                         open.sort(windows.count(), dy, argmax);
                         image.fill(T::ZERO);
                         let work = GradInputImage { windows, weights, open: &open, image };
-                        for_each_wide(patches.runs, patches.run, work);
+                        for_each_block(Span::Wide, patches.runs, patches.run, work);
                         patches.unload(image, dx, add || turn > 0);
                     }
                 });
@@ -233,7 +233,7 @@ struct GradInputImage<'a, T> {
 impl<T: Real> Tiled for GradInputImage<'_, T> {
     /// One block of weight lanes [O, L] stays in the fastest cache for all pixels.
     #[inline(always)]
-    fn tile<const FMA: bool, const L: usize>(&mut self, r: usize, lane: usize) {
+    fn tile<const W: usize, const P: usize, const L: usize>(&mut self, r: usize, lane: usize) {
         let patches = self.windows.patches;
         let weights = &self.weights[patches.weight_block(r, lane)..][..L * patches.outputs];
         let image = &mut self.image[patches.run_offset(r) + lane..];
@@ -243,7 +243,7 @@ impl<T: Real> Tiled for GradInputImage<'_, T> {
                 for place in 0..WINDOW {
                     let (values, channels) = self.open.pixel(row * width + column, place);
                     let mut sums = [[T::ZERO; L]];
-                    gather_tile::<T, FMA, 1, L>(&mut sums, [values], channels, L, weights);
+                    gather_tile::<T, W, 1, L>(&mut sums, [values], channels, L, weights);
                     let start = patches.offset(2 * row + place / 2, 2 * column + place % 2);
                     add_lanes(&mut image[start..], &sums[0]);
                 }
@@ -287,14 +287,14 @@ fn grad_weight_slices<T: Real>(
                     open.list(o, count, dy, argmax);
                     open.values().iter().for_each(|value| *db += *value);
                     let channel = GradWeightChannel { patches, images: loaded, open: &open, sums, channel: o };
-                    for_each_wide(patches.runs, patches.run, channel);
+                    for_each_block(Span::Wide, patches.runs, patches.run, channel);
                 }
             }
         });
     });
     let [(dw, add_dw), (db, add_db)] = gradients;
     add_partials(d, partials);
-    store_weights(d, (patches, WIDE), partials, dw, add_dw);
+    store_weights(d, (patches, Span::Wide), partials, dw, add_dw);
     store_biases(d, partials, db, add_db);
 }
 
@@ -365,13 +365,13 @@ struct GradWeightChannel<'a, T> {
 
 impl<T: Real> Tiled for GradWeightChannel<'_, T> {
     #[inline(always)]
-    fn tile<const FMA: bool, const L: usize>(&mut self, r: usize, lane: usize) {
+    fn tile<const W: usize, const P: usize, const L: usize>(&mut self, r: usize, lane: usize) {
         let first = self.patches.weight_block(r, lane) + self.channel * L;
         let Ok(target) = <&mut [T; L]>::try_from(&mut self.sums[first..][..L]) else { return };
         let mut sums = [*target];
         let images = &self.images[self.patches.run_offset(r) + lane..];
         let offsets = &self.open.offsets[..self.open.len];
-        gather_tile::<T, FMA, 1, L>(&mut sums, [self.open.values()], offsets, 1, images);
+        gather_tile::<T, W, 1, L>(&mut sums, [self.open.values()], offsets, 1, images);
         *target = sums[0];
     }
 }

@@ -1,6 +1,7 @@
 //! How convolutions are cut into tasks: by weight sample and chunk of images, with sizes that depend on dims only.
 
 use super::patches::Patches;
+use super::tiles::Span;
 use super::{Real, StridedMut};
 use crate::call::Conv2dDims;
 use rayon::prelude::*;
@@ -113,14 +114,14 @@ pub fn add_partials<T: Real>(d: &Conv2dDims, partials: &mut [T]) {
 /// Sets dw to, or adds, the summed gradients: weights as runs in the first chunk of each sample's partials.
 pub fn store_weights<T: Real>(
     d: &Conv2dDims,
-    (patches, registers): (&Patches, usize),
+    (patches, span): (&Patches, Span),
     partials: &[T],
     dw: StridedMut<T>,
     add: bool,
 ) {
     let sample_len = d.grad_weight_partial() * d.grad_weight_chunks();
     let store = |s: usize, o: usize, dw: &mut [T]| {
-        patches.unpack_channel(&partials[s * sample_len..], o, dw, registers, add);
+        patches.unpack_channel(&partials[s * sample_len..], o, dw, span, add);
     };
     if !is_parallel(d) {
         for (s, dw) in dw.blocks().enumerate() {

@@ -3,6 +3,7 @@
 use super::{Io, Real};
 use crate::call::DropoutDims;
 use crate::random::Stream;
+use crate::vectors;
 use rayon::prelude::*;
 
 /// Elements of one parallel chunk; a multiple of the four lanes of a counter.
@@ -15,7 +16,7 @@ pub fn dropout<T: Real>(io: &Io<T>, d: &DropoutDims) {
     let stream = Stream::of_words(io.read_as(1), d.stream);
     let (x, y, add) = (io.read(0), io.write(0), io.adds(0));
     let run = |(chunk, (y, x)): (usize, (&mut [T], &[T]))| {
-        pulp::Arch::new().dispatch(
+        vectors::dispatch(
             #[inline(always)]
             || masked(d.keep, &stream, (chunk * CHUNK / 4) as u32, (x, y), add),
         );

@@ -2,6 +2,7 @@
 
 use super::{Io, Real, Strided, StridedMut};
 use crate::call::{ScaleGroup, Unary};
+use crate::vectors;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -198,7 +199,7 @@ fn map2<T: Real>(add: bool, a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T
 /// Calls `work`, compiled for the widest SIMD there is, with chunks of y and their first index; in parallel when y is long.
 fn in_chunks<T: Real>(y: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
     let run = |(i, y): (usize, &mut [T])| {
-        pulp::Arch::new().dispatch(
+        vectors::dispatch(
             #[inline(always)]
             || work(i * CHUNK, y),
         )
@@ -213,10 +214,10 @@ fn in_chunks<T: Real>(y: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
 /// Sum of f(x) in f64, in an order that depends on the length alone.
 fn sum_of<T: Real>(x: &[T], f: impl Fn(T) -> f64 + Sync) -> f64 {
     let [total] = sum_in_parts(x.len(), CHUNK, |range| {
-        [pulp::Arch::new().dispatch(
+        [vectors::dispatch(
             #[inline(always)]
             || {
-                let (chunks, tail) = x[range].as_chunks::<LANES>();
+                let (chunks, tail) = x[range.clone()].as_chunks::<LANES>();
                 let mut lanes = [0.0; LANES];
                 for chunk in chunks {
                     lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane += f(x));

@@ -1,7 +1,8 @@
 //! e^x of many elements, vectorised in f32.
 
 use super::Real;
-use super::lanes::{Vectorised, multiply_add, vectorised};
+use super::lanes::multiply_add;
+use crate::vectors::{Vectorised, vectorised};
 
 /// x = e^x, in f64 by the standard library; in f32 within 2e-7 of the value, 0 below -87 and infinite from 88 on.
 pub fn exponentials<T: Real>(x: &mut [T]) {
@@ -18,8 +19,8 @@ impl Vectorised for Exponentials<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
-        self.0.iter_mut().for_each(|x| *x = exponential::<FMA>(*x));
+    fn run<const W: usize>(self) {
+        self.0.iter_mut().for_each(|x| *x = exponential::<W>(*x));
     }
 }
 
@@ -32,13 +33,13 @@ const SERIES: [f32; 8] = [1.0, 1.0, 0.5, 0.166_666_67, 0.041_666_668, 0.008_333_
 
 /// 2^n e^r with x = n ln 2 + r, |r| <= ln 2 / 2, by the series of e^r: its rest is below 6e-9. NaN stays NaN.
 #[inline(always)]
-fn exponential<const FMA: bool>(x: f32) -> f32 {
-    let shifted = multiply_add::<f32, FMA>(x, std::f32::consts::LOG2_E, ROUNDING);
+fn exponential<const W: usize>(x: f32) -> f32 {
+    let shifted = multiply_add::<f32, W>(x, std::f32::consts::LOG2_E, ROUNDING);
     let n = shifted - ROUNDING;
-    let r = multiply_add::<f32, FMA>(n, -LN_2[1], multiply_add::<f32, FMA>(n, -LN_2[0], x));
+    let r = multiply_add::<f32, W>(n, -LN_2[1], multiply_add::<f32, W>(n, -LN_2[0], x));
     let mut value = SERIES[7];
     for k in (0..7).rev() {
-        value = multiply_add::<f32, FMA>(value, r, SERIES[k]);
+        value = multiply_add::<f32, W>(value, r, SERIES[k]);
     }
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     let value = value * power;

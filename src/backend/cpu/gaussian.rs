@@ -8,6 +8,7 @@ use super::noise::normals;
 use super::{Io, Real};
 use crate::call::GaussianGroup;
 use crate::random::Stream;
+use crate::vectors;
 use rayon::prelude::*;
 
 /// Elements of one block; a multiple of the four lanes of a counter.
@@ -68,7 +69,7 @@ fn draw<T: Real>(noise: &Noise, mean: &[T], log_variance: &[T], y: &mut [T]) {
             deviations(&log_variance[columns.clone()], sigma);
             for (i, y) in rows.iter_mut().enumerate() {
                 noise.fill(corner.row + i, corner.column, y);
-                pulp::Arch::new().dispatch(
+                vectors::dispatch(
                     #[inline(always)]
                     || {
                         let triples = y.iter_mut().zip(mean).zip(&*sigma);
@@ -123,7 +124,7 @@ fn sample_gradients<T: Real>(
     let noise = &mut noise[..dmean.len()];
     for (sample, dy) in dy.chunks(len).enumerate() {
         source.fill(sample, first, noise);
-        pulp::Arch::new().dispatch(
+        vectors::dispatch(
             #[inline(always)]
             || {
                 let sums = dmean.iter_mut().zip(dlog_variance.iter_mut());

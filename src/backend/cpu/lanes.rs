@@ -1,21 +1,22 @@
 //! Fixed-width groups of elements that the compiler keeps in vector registers.
 
 use super::Real;
+use crate::vectors::PORTABLE;
 
 /// Elements of one group: a 256-bit register of f32.
 pub const LANES: usize = 8;
 
-/// a * b + c, fused only where the hardware does it: elsewhere a fused one is a slow call.
+/// a * b + c, fused only where the hardware does it (`Vectorised::run`): elsewhere a fused one is a slow call.
 #[inline(always)]
-pub fn multiply_add<T: Real, const FMA: bool>(a: T, b: T, c: T) -> T {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
+pub fn multiply_add<T: Real, const W: usize>(a: T, b: T, c: T) -> T {
+    if W > PORTABLE { a.mul_add(b, c) } else { a * b + c }
 }
 
 /// sum[l] += x[l] * y[l]
 #[inline(always)]
-pub fn add_product<T: Real, const FMA: bool>(sum: &mut [T; LANES], x: &[T; LANES], y: &[T; LANES]) {
+pub fn add_product<T: Real, const W: usize>(sum: &mut [T; LANES], x: &[T; LANES], y: &[T; LANES]) {
     for l in 0..LANES {
-        sum[l] = multiply_add::<T, FMA>(x[l], y[l], sum[l]);
+        sum[l] = multiply_add::<T, W>(x[l], y[l], sum[l]);
     }
 }
 
@@ -31,22 +32,4 @@ pub fn padded<T: Real>(x: &[T]) -> [T; LANES] {
     let mut lanes = [T::ZERO; LANES];
     lanes[..x.len()].copy_from_slice(x);
     lanes
-}
-
-/// A computation in two forms: with the widest vectors and fused multiply-add of this processor, or without.
-pub trait Vectorised {
-    type Output;
-    fn run<const FMA: bool>(self) -> Self::Output;
-}
-
-/// Runs the form that suits the processor.
-#[inline]
-pub fn vectorised<V: Vectorised>(work: V) -> V::Output {
-    match pulp::Arch::new() {
-        pulp::Arch::Scalar => work.run::<false>(),
-        arch => arch.dispatch(
-            #[inline(always)]
-            || work.run::<true>(),
-        ),
-    }
 }

@@ -4,6 +4,7 @@ use super::elementwise::store;
 use super::noise::normals;
 use super::{Io, Real};
 use crate::random::Stream;
+use crate::vectors;
 use rayon::prelude::*;
 
 /// Elements of one block; a multiple of the four lanes of a counter.
@@ -17,7 +18,7 @@ pub fn forward<T: Real>(io: &Io<T>, stream: u32) {
         let mut noise = [T::ZERO; BLOCK];
         let noise = &mut noise[..y.len()];
         normals(&stream, (i * BLOCK) as u64, noise);
-        pulp::Arch::new().dispatch(
+        vectors::dispatch(
             #[inline(always)]
             || {
                 let known = mean[i * BLOCK..].iter().zip(&variance[i * BLOCK..]).zip(&*noise);
@@ -46,7 +47,7 @@ pub fn grad<T: Real>(io: &Io<T>, stream: u32) {
         let mut noise = [T::ZERO; BLOCK];
         let noise = &mut noise[..dmean.len()];
         normals(&stream, (i * BLOCK) as u64, noise);
-        pulp::Arch::new().dispatch(
+        vectors::dispatch(
             #[inline(always)]
             || {
                 let (variance, dy) = (&variance[i * BLOCK..], &dy[i * BLOCK..]);

@@ -143,17 +143,17 @@ impl Products {
         self.blocks * self.terms * self.m * self.n * self.k
     }
 
-    /// Halves the longer side of a tile until there are enough tiles or they are small. Sides are multiples of 48, which
-    /// both sides of the register tile (6 x 16) divide.
+    /// Halves the longer side of a tile until there are enough tiles or they are small. Sides are multiples of 96, which
+    /// both sides of every register tile (6 x 16, 12 x 32) divide.
     fn tiling(&self) -> Tiling {
-        let even = |len: usize, tile: usize| len.div_ceil(len.div_ceil(tile)).next_multiple_of(48);
+        let even = |len: usize, tile: usize| len.div_ceil(len.div_ceil(tile)).next_multiple_of(96);
         let (mut rows, mut columns) = (even(self.m, TILE_ROWS), even(self.n, TILE_COLUMNS));
         while self.blocks * self.m.div_ceil(rows) * self.n.div_ceil(columns) < TILES
             && rows * columns * self.k * self.terms > 2 * SMALL_TILE
             && rows.max(columns) > 96
         {
             let longer = if rows > columns { &mut rows } else { &mut columns };
-            *longer = (*longer / 2).next_multiple_of(48);
+            *longer = (*longer / 2).next_multiple_of(96);
         }
         Tiling { blocks: self.blocks, rows: self.m, columns: self.n, tile_rows: rows, tile_columns: columns }
     }

@@ -3,6 +3,7 @@
 use super::{Io, Real};
 use crate::call::NoiseDims;
 use crate::random::Stream;
+use crate::vectors;
 use rayon::prelude::*;
 
 /// Elements of one parallel chunk; a multiple of the four lanes of a counter.
@@ -47,7 +48,7 @@ fn fill<T: Real>(dims: &NoiseDims, stream: Stream, y: &mut [T], draw: impl Fn(&S
     let run = |(i, y): (usize, &mut [T])| {
         draw(&stream, (i * CHUNK) as u64, y);
         if scale != T::ONE || shift != T::ZERO {
-            pulp::Arch::new().dispatch(
+            vectors::dispatch(
                 #[inline(always)]
                 || y.iter_mut().for_each(|y| *y = shift + scale * *y),
             );

@@ -5,7 +5,7 @@ use super::elementwise::store;
 use super::memory::with_scratch;
 use super::{Io, Real};
 use crate::call::NormDims;
-use pulp::Arch;
+use crate::vectors;
 use rayon::prelude::*;
 
 /// Elements of one task: below this, waking another thread costs more than the work.
@@ -101,11 +101,11 @@ fn forward_slices<T: Real>(affine: &Affine<T>, x: &[T], y: &mut [T], statistics:
     if affine.d.per_image == 1 {
         let statistics = means.par_chunks_mut(per_task).zip(inverses.par_chunks_mut(per_task));
         tasks.zip(statistics).for_each(|((task, (y, x)), (means, inverses))| {
-            Arch::new().dispatch(
+            vectors::dispatch(
                 #[inline(always)]
                 || {
                     let planes = y.chunks_exact_mut(inner).zip(x.chunks_exact(inner));
-                    let planes = planes.zip(means.iter_mut().zip(inverses)).enumerate();
+                    let planes = planes.zip(means.iter_mut().zip(inverses.iter_mut())).enumerate();
                     for (i, ((y, x), (mean, inverse))) in planes {
                         let squares;
                         (*mean, squares) = moments(x);
@@ -120,7 +120,7 @@ fn forward_slices<T: Real>(affine: &Affine<T>, x: &[T], y: &mut [T], statistics:
     plane_moments(affine, x, planes);
     join_moments(affine, planes, means, inverses);
     tasks.for_each(|(task, (y, x))| {
-        Arch::new().dispatch(
+        vectors::dispatch(
             #[inline(always)]
             || {
                 for (i, (y, x)) in y.chunks_exact_mut(inner).zip(x.chunks_exact(inner)).enumerate() {
@@ -139,10 +139,10 @@ fn plane_moments<T: Real>(affine: &Affine<T>, x: &[T], moments_of_planes: &mut [
     let (means, squares) = moments_of_planes.split_at_mut(affine.d.planes());
     let tasks = means.par_chunks_mut(per_task).zip(squares.par_chunks_mut(per_task));
     tasks.zip(x.par_chunks(per_task * inner)).for_each(|((means, squares), x)| {
-        Arch::new().dispatch(
+        vectors::dispatch(
             #[inline(always)]
             || {
-                for ((mean, squares), x) in means.iter_mut().zip(squares).zip(x.chunks_exact(inner)) {
+                for ((mean, squares), x) in means.iter_mut().zip(squares.iter_mut()).zip(x.chunks_exact(inner)) {
                     (*mean, *squares) = moments(x);
                 }
             },
@@ -207,7 +207,7 @@ fn grad_slices<T: Real, const ADD: bool>(
             #[inline(always)]
             |apart, dz| {
                 let planes = x.chunks_exact(inner).zip(dy.chunks_exact(inner)).zip(dx.chunks_exact_mut(inner));
-                let partials = of_dz.iter_mut().zip(of_dzu);
+                let partials = of_dz.iter_mut().zip(of_dzu.iter_mut());
                 for (i, (((x, dy), dx), (of_dz, of_dzu))) in planes.zip(partials).enumerate() {
                     let line = line(task * per_task + i);
                     open_plane(x, dy, line, (apart, dz));
@@ -246,10 +246,10 @@ fn grad_slices<T: Real, const ADD: bool>(
 }
 
 /// Runs `work` with scratch for two planes, in the widest vectors of this processor.
-fn with_planes<T: Real>(inner: usize, work: impl FnOnce(&mut [T], &mut [T])) {
+fn with_planes<T: Real>(inner: usize, mut work: impl FnMut(&mut [T], &mut [T])) {
     with_scratch(2 * inner, |scratch: &mut [T]| {
         let (apart, dz) = scratch.split_at_mut(inner);
-        Arch::new().dispatch(
+        vectors::dispatch(
             #[inline(always)]
             || work(apart, dz),
         );

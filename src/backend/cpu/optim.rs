@@ -4,6 +4,7 @@ use super::moments::{Bf16, Format, Plain};
 use super::update_rule::{Adam, RmsProp, Rule, halves};
 use super::{Io, Real};
 use crate::call::{Moments, Optimizer};
+use crate::vectors;
 use rayon::prelude::*;
 
 /// Elements of one parallel chunk.
@@ -36,11 +37,11 @@ struct Range<'a, T, E, const M: usize> {
 impl<T: Real, E: Send, const M: usize> Range<'_, T, E, M> {
     /// Halves the range until one chunk is left, which this thread computes.
     fn step<F: Format<T, Element = E>>(self, format: &F, rule: &impl Rule<T, M>) {
-        let Self { first, g, w, moments } = self;
+        let Self { first, g, w, mut moments } = self;
         if w.len() <= CHUNK {
-            return pulp::Arch::new().dispatch(
+            return vectors::dispatch(
                 #[inline(always)]
-                || format.step_all(rule, first, w, moments, g),
+                || format.step_all(rule, first, w, moments.each_mut().map(|moment| &mut **moment), g),
             );
         }
         let middle = w.len().div_ceil(CHUNK) / 2 * CHUNK;
@@ -69,7 +70,7 @@ fn clip<T: Real>(bound: T, g: &mut [T]) {
         }
     };
     let run = |g: &mut [T]| {
-        pulp::Arch::new().dispatch(
+        vectors::dispatch(
             #[inline(always)]
             || g.iter_mut().for_each(|g| *g = one(*g)),
         )

@@ -8,6 +8,7 @@ use super::noise::normals;
 use super::{Io, Real, Strided, StridedMut};
 use crate::call::{NearestDims, PairwiseDims};
 use crate::random::Stream;
+use crate::vectors;
 
 /// Weights of one block: a block of all samples and draws stays in the nearest caches. Sums within a block are in the
 /// precision of the weights, sums over blocks in f64.
@@ -41,7 +42,7 @@ pub fn prior_block<T: Real>(dims: &PairwiseDims, stream: &Stream, sample: usize,
     normals(stream, element, out);
     let scale = T::of(dims.prior_scale.into());
     if scale != T::ONE {
-        pulp::Arch::new().dispatch(
+        vectors::dispatch(
             #[inline(always)]
             || out.iter_mut().for_each(|p| *p *= scale),
         );
@@ -75,7 +76,7 @@ fn squared_distances<T: Real>(dims: &PairwiseDims, stream: &Stream, w: Strided<T
                 for (i, prior) in prior.chunks_mut(len).enumerate() {
                     prior_block(dims, stream, i, first, prior);
                 }
-                pulp::Arch::new().dispatch(
+                vectors::dispatch(
                     #[inline(always)]
                     || add_block(samples, &w, first, len, prior, &mut sums),
                 );
@@ -183,7 +184,7 @@ fn squared_distances_grad<T: Real>(
 
 /// dw = or += factor * (a - b)
 fn add_difference<T: Real>(add: bool, dw: &mut [T], factor: T, a: &[T], b: &[T]) {
-    pulp::Arch::new().dispatch(
+    vectors::dispatch(
         #[inline(always)]
         || {
             let triples = dw.iter_mut().zip(a).zip(b);

@@ -5,7 +5,8 @@
 //! that runs of K*C would not fill a vector register.
 
 use super::Real;
-use super::tiles::{self, LANES, padded};
+use super::tiles::{Span, blocks, padded};
+use crate::vectors::NARROW;
 use crate::call::Conv2dDims;
 
 /// Shortest run worth a vector loop, elements.
@@ -31,6 +32,8 @@ pub struct Patches {
     pixel_step: usize,
     line_step: usize,
     columns: bool,
+    /// Lanes of a run, rounded up to whole registers.
+    run_lanes: usize,
 }
 
 impl Patches {
@@ -55,6 +58,7 @@ impl Patches {
             pixel_step: d.stride as usize * channels,
             line_step: d.stride as usize * line,
             columns: false,
+            run_lanes: padded(kernel * channels),
         }
     }
 
@@ -64,14 +68,15 @@ impl Patches {
         if image.run >= SHORTEST_RUN {
             return image;
         }
-        let pixel_step = padded(image.taps());
+        let run_lanes = padded(image.taps());
         Self {
             runs: 1,
             run: image.taps(),
             run_step: 0,
-            pixel_step,
-            line_step: pixel_step * image.out_width,
+            pixel_step: run_lanes,
+            line_step: run_lanes * image.out_width,
             columns: true,
+            run_lanes,
             ..image
         }
     }
@@ -94,7 +99,7 @@ impl Patches {
     /// Elements of one image in scratch, with room for lanes read past the last run.
     pub fn scratch(&self) -> usize {
         let last = (self.out_height - 1) * self.line_step + (self.out_width - 1) * self.pixel_step;
-        padded(last + (self.runs - 1) * self.run_step + padded(self.run))
+        padded(last + (self.runs - 1) * self.run_step + self.run_lanes)
     }
 
     /// First element of the patch of output pixel (row, column).
@@ -124,7 +129,7 @@ impl Patches {
     pub fn load<T: Real>(&self, x: &[T], scratch: &mut [T]) {
         if !self.columns {
             self.load_interleaved(x, scratch);
-        } else if self.channels == 1 && self.stride == 1 && self.pad == 0 && self.kernel <= LANES {
+        } else if self.channels == 1 && self.stride == 1 && self.pad == 0 && self.kernel <= NARROW {
             self.load_plain_columns(x, scratch);
         } else {
             self.load_columns(x, scratch);
@@ -154,7 +159,7 @@ impl Patches {
                     let values = &x[corner + i * self.width..];
                     let targets = &mut scratch[start + i * self.kernel..];
                     if let (Some(values), Some(targets)) =
-                        (values.first_chunk::<LANES>(), targets.first_chunk_mut::<LANES>())
+                        (values.first_chunk::<NARROW>(), targets.first_chunk_mut::<NARROW>())
                     {
                         *targets = *values;
                     } else {
@@ -239,7 +244,7 @@ impl Patches {
     /// w as panels of some output channels each: [taps in the order of the runs, channels of the panel], zero beyond O.
     pub fn pack_panels<T: Real>(&self, w: &[T], order: WeightOrder, panels: &mut [T]) {
         let kernel = self.kernel * self.kernel;
-        for (first, width) in tiles::blocks(self.outputs, tiles::NARROW) {
+        for (first, width) in blocks(self.outputs, Span::Narrow) {
             let panel = &mut panels[first * self.taps()..][..width * self.taps()];
             let real = width.min(self.outputs - first);
             for c in 0..self.channels {
@@ -264,21 +269,21 @@ impl Patches {
 
     /// Elements of the weights as runs.
     pub fn weight_runs(&self) -> usize {
-        self.runs * self.outputs * padded(self.run)
+        self.runs * self.outputs * self.run_lanes
     }
 
     /// First element of (run `r`, block of lanes from `lane`) in weights as runs.
     #[inline(always)]
     pub fn weight_block(&self, r: usize, lane: usize) -> usize {
-        (r * padded(self.run) + lane) * self.outputs
+        (r * self.run_lanes + lane) * self.outputs
     }
 
-    /// w [O, C, K, K] as [run][block of at most `registers` registers][O, lanes of the block], zero beyond the run.
-    pub fn pack_runs<T: Real>(&self, w: &[T], packed: &mut [T], registers: usize) {
+    /// w [O, C, K, K] as [run][block of lanes][O, lanes of the block], zero beyond the run.
+    pub fn pack_runs<T: Real>(&self, w: &[T], packed: &mut [T], span: Span) {
         for (o, taps) in w.chunks_exact(self.taps()).enumerate() {
             for r in 0..self.runs {
                 let mut weights = self.run_weights(r);
-                for (lane, width) in tiles::blocks(self.run, registers) {
+                for (lane, width) in blocks(self.run, span) {
                     let lanes = &mut packed[self.weight_block(r, lane) + o * width..][..width];
                     for value in lanes {
                         *value = weights.next().map_or(T::ZERO, |weight| taps[weight]);
@@ -289,13 +294,13 @@ impl Patches {
     }
 
     /// Gradients of weights as runs, set in or added to the weights [C, K, K] of output channel `o`.
-    pub fn unpack_channel<T: Real>(&self, packed: &[T], o: usize, dw: &mut [T], registers: usize, add: bool) {
+    pub fn unpack_channel<T: Real>(&self, packed: &[T], o: usize, dw: &mut [T], span: Span, add: bool) {
         if !add {
             dw.fill(T::ZERO);
         }
         for r in 0..self.runs {
             let mut weights = self.run_weights(r);
-            for (lane, width) in tiles::blocks(self.run, registers) {
+            for (lane, width) in blocks(self.run, span) {
                 let lanes = &packed[self.weight_block(r, lane) + o * width..][..width];
                 for (value, weight) in lanes.iter().zip(&mut weights) {
                     dw[weight] += *value;

@@ -9,6 +9,7 @@ use super::pairwise::{BLOCK, EPSILON, prior_block};
 use super::{Io, Real, Strided, StridedMut};
 use crate::call::PairwiseDims;
 use crate::random::Stream;
+use crate::vectors;
 
 pub fn forward<T: Real>(io: &Io<T>, dims: &PairwiseDims) {
     let stream = Stream::of_words(io.read_as(1), dims.stream);
@@ -95,7 +96,7 @@ fn divergence<T: Real>(dims: &PairwiseDims, stream: &Stream, w: Strided<T>) -> f
             sum += with_block(dims, stream, (first, len), |mut block| {
                 // One logarithm for each weight, of the product over samples: 16 factors above 1e-8 stay inside f64.
                 let mut product = [1.0; BLOCK];
-                pulp::Arch::new().dispatch(
+                vectors::dispatch(
                     #[inline(always)]
                     || {
                         for j in 0..samples {
@@ -133,7 +134,7 @@ fn divergence_grad<T: Real>(dims: &PairwiseDims, stream: &Stream, w: Strided<T>,
         }
         let w = |i: usize| &w.block(i)[first..first + len];
         with_block(dims, stream, (first, len), |mut block| {
-            pulp::Arch::new().dispatch(
+            vectors::dispatch(
                 #[inline(always)]
                 || {
                     for j in 0..samples {

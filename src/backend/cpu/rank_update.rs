@@ -3,13 +3,14 @@
 //! With few rows N the gradient dw[o, i] = sum_n dy[n, o] x[n, i] costs less to form again than to store and read: each
 //! element of w and of the moments is read and written once, and dw never exists.
 
-use super::lanes::{Vectorised, multiply_add, vectorised};
+use super::lanes::multiply_add;
 use super::matmul::{SMALL, prefetch};
 use super::memory::with_scratch;
 use super::moments::{Bf16, Format, Plain};
 use super::update_rule::{Adam, RmsProp, Rule, halves};
 use super::{Io, Real};
 use crate::call::*;
+use crate::vectors::{Vectorised, vectorised};
 
 /// Rows of w at once: their x and dx groups are loaded and stored once for all.
 const OUTPUTS: usize = 4;
@@ -184,14 +185,14 @@ impl<T: Real, U: Rule<T, M>, F: Format<T>, const M: usize> Vectorised for Pass<'
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(mut self) {
+    fn run<const W: usize>(mut self) {
         let outputs = self.w.len() / self.data.d.inputs as usize;
         let whole = outputs / OUTPUTS * OUTPUTS;
         for o in (0..whole).step_by(OUTPUTS) {
-            self.rows::<FMA, OUTPUTS>(o);
+            self.rows::<W, OUTPUTS>(o);
         }
         for o in whole..outputs {
-            self.rows::<FMA, 1>(o);
+            self.rows::<W, 1>(o);
         }
     }
 }
@@ -199,7 +200,7 @@ impl<T: Real, U: Rule<T, M>, F: Format<T>, const M: usize> Vectorised for Pass<'
 impl<T: Real, U: Rule<T, M>, F: Format<T>, const M: usize> Pass<'_, T, U, F, M> {
     /// Rows o .. o + R of the block.
     #[inline(always)]
-    fn rows<const FMA: bool, const R: usize>(&mut self, o: usize) {
+    fn rows<const W: usize, const R: usize>(&mut self, o: usize) {
         let LinearDims { rows, inputs, outputs, .. } = self.data.d;
         let (n, inputs, outputs) = (rows as usize, inputs as usize, outputs as usize);
         let mut dy = [[T::ZERO; R]; LinearDims::MOST_RANK];
@@ -208,7 +209,7 @@ impl<T: Real, U: Rule<T, M>, F: Format<T>, const M: usize> Pass<'_, T, U, F, M> 
         }
         let dy = &dy[..n];
         if self.sum {
-            self.add_input_gradient::<FMA, R>(o, dy);
+            self.add_input_gradient::<W, R>(o, dy);
         }
         // Row by row, so that the moments are read and written strictly in order.
         for r in 0..R {
@@ -220,7 +221,7 @@ impl<T: Real, U: Rule<T, M>, F: Format<T>, const M: usize> Pass<'_, T, U, F, M> 
                     prefetch(self.w, first + R * inputs + line);
                     self.moments.iter().for_each(|moment| prefetch(moment, first + AHEAD + line));
                 }
-                let g = gradient::<T, FMA, R>(dy, x, r);
+                let g = gradient::<T, W, R>(dy, x, r);
                 let moments = self.moments.each_mut().map(|moment| &mut moment[first..first + len]);
                 let w = &mut self.w[first..first + len];
                 self.format.step_all(self.rule, self.first * inputs + first, w, moments, &g[..len]);
@@ -230,20 +231,20 @@ impl<T: Real, U: Rule<T, M>, F: Format<T>, const M: usize> Pass<'_, T, U, F, M> 
 
     /// dx[n][i] += sum_r dy[n][r] w[o + r][i]
     #[inline(always)]
-    fn add_input_gradient<const FMA: bool, const R: usize>(&mut self, o: usize, dy: &[[T; R]]) {
+    fn add_input_gradient<const W: usize, const R: usize>(&mut self, o: usize, dy: &[[T; R]]) {
         let inputs = self.data.d.inputs as usize;
         for (group, dx) in self.dx.chunks_exact_mut(dy.len()).enumerate() {
             let column = group * GROUP;
             let w = &self.w[o * inputs + column..];
             if column + GROUP <= inputs {
                 let rows = std::array::from_fn(|r| &w[r * inputs..][..GROUP].as_chunks().0[0]);
-                add_combinations::<T, FMA, R>(dx, dy, rows);
+                add_combinations::<T, W, R>(dx, dy, rows);
             } else {
                 let mut padded = [[T::ZERO; GROUP]; R];
                 for (r, row) in padded.iter_mut().enumerate() {
                     row[..inputs - column].copy_from_slice(&w[r * inputs..][..inputs - column]);
                 }
-                add_combinations::<T, FMA, R>(dx, dy, padded.each_ref());
+                add_combinations::<T, W, R>(dx, dy, padded.each_ref());
             }
         }
     }
@@ -251,33 +252,33 @@ impl<T: Real, U: Rule<T, M>, F: Format<T>, const M: usize> Pass<'_, T, U, F, M> 
 
 /// g[i] = sum_n dy[n][r] x[n][i]
 #[inline(always)]
-fn gradient<T: Real, const FMA: bool, const R: usize>(dy: &[[T; R]], x: &[[T; GROUP]], r: usize) -> [T; GROUP] {
+fn gradient<T: Real, const W: usize, const R: usize>(dy: &[[T; R]], x: &[[T; GROUP]], r: usize) -> [T; GROUP] {
     let mut g = [T::ZERO; GROUP];
     let mut parts = dy.chunks(TERMS).zip(x.chunks(TERMS));
     if let Some((dy, x)) = parts.next() {
-        add_terms::<T, FMA, true, R>(&mut g, dy, x, r);
+        add_terms::<T, W, true, R>(&mut g, dy, x, r);
     }
     for (dy, x) in parts {
-        add_terms::<T, FMA, false, R>(&mut g, dy, x, r);
+        add_terms::<T, W, false, R>(&mut g, dy, x, r);
     }
     g
 }
 
 /// Up to `TERMS` terms of [`gradient`].
 #[inline(always)]
-fn add_terms<T: Real, const FMA: bool, const SET: bool, const R: usize>(
+fn add_terms<T: Real, const W: usize, const SET: bool, const R: usize>(
     g: &mut [T; GROUP],
     dy: &[[T; R]],
     x: &[[T; GROUP]],
     r: usize,
 ) {
     match (dy, x) {
-        ([a], [p]) => combine::<T, FMA, SET, 1>(g, [a[r]], [p]),
-        ([a, b], [p, q]) => combine::<T, FMA, SET, 2>(g, [a[r], b[r]], [p, q]),
-        ([a, b, c], [p, q, s]) => combine::<T, FMA, SET, 3>(g, [a[r], b[r], c[r]], [p, q, s]),
-        ([a, b, c, d], [p, q, s, t]) => combine::<T, FMA, SET, 4>(g, [a[r], b[r], c[r], d[r]], [p, q, s, t]),
+        ([a], [p]) => combine::<T, W, SET, 1>(g, [a[r]], [p]),
+        ([a, b], [p, q]) => combine::<T, W, SET, 2>(g, [a[r], b[r]], [p, q]),
+        ([a, b, c], [p, q, s]) => combine::<T, W, SET, 3>(g, [a[r], b[r], c[r]], [p, q, s]),
+        ([a, b, c, d], [p, q, s, t]) => combine::<T, W, SET, 4>(g, [a[r], b[r], c[r], d[r]], [p, q, s, t]),
         ([a, b, c, d, e], [p, q, s, t, u]) => {
-            combine::<T, FMA, SET, 5>(g, [a[r], b[r], c[r], d[r], e[r]], [p, q, s, t, u]);
+            combine::<T, W, SET, 5>(g, [a[r], b[r], c[r], d[r], e[r]], [p, q, s, t, u]);
         }
         _ => {}
     }
@@ -285,19 +286,19 @@ fn add_terms<T: Real, const FMA: bool, const SET: bool, const R: usize>(
 
 /// dx[n][i] += sum_r dy[n][r] w[r][i]
 #[inline(always)]
-fn add_combinations<T: Real, const FMA: bool, const R: usize>(
+fn add_combinations<T: Real, const W: usize, const R: usize>(
     dx: &mut [[T; GROUP]],
     dy: &[[T; R]],
     w: [&[T; GROUP]; R],
 ) {
     for (dx, dy) in dx.iter_mut().zip(dy) {
-        combine::<T, FMA, false, R>(dx, *dy, w);
+        combine::<T, W, false, R>(dx, *dy, w);
     }
 }
 
 /// sums[i] = (SET) or += sum_k factors[k] rows[k][i]
 #[inline(always)]
-fn combine<T: Real, const FMA: bool, const SET: bool, const K: usize>(
+fn combine<T: Real, const W: usize, const SET: bool, const K: usize>(
     sums: &mut [T; GROUP],
     factors: [T; K],
     rows: [&[T; GROUP]; K],
@@ -305,7 +306,7 @@ fn combine<T: Real, const FMA: bool, const SET: bool, const K: usize>(
     for i in 0..GROUP {
         let mut sum = if SET { T::ZERO } else { sums[i] };
         for k in 0..K {
-            sum = multiply_add::<T, FMA>(factors[k], rows[k][i], sum);
+            sum = multiply_add::<T, W>(factors[k], rows[k][i], sum);
         }
         sums[i] = sum;
     }

@@ -5,6 +5,7 @@ use super::elementwise::store;
 use super::memory::with_scratch;
 use super::{Io, Real};
 use crate::call::{OneHotDims, SampleDims};
+use crate::vectors;
 use rayon::prelude::*;
 
 /// Columns of one block.
@@ -69,7 +70,7 @@ fn concat_grad<T: Real>(dims: &OneHotDims, add: bool, dy: &[T], dz: &mut [T]) {
 /// Mean over samples of the columns from `first` on.
 fn column_means<T: Real>(dims: &SampleDims, x: &[T], first: usize, mean: &mut [T]) {
     let factor = T::ONE / T::of(dims.samples.into());
-    pulp::Arch::new().dispatch(
+    vectors::dispatch(
         #[inline(always)]
         || {
             mean.fill(T::ZERO);
@@ -89,7 +90,7 @@ fn center_rows<T: Real>(dims: &SampleDims, add: bool, x: &[T], y: &mut [T]) {
             column_means(dims, x, corner.column, mean);
             for (i, y) in rows.iter_mut().enumerate() {
                 let x = &x[(corner.row + i) * inner + corner.column..];
-                pulp::Arch::new().dispatch(
+                vectors::dispatch(
                     #[inline(always)]
                     || {
                         y.iter_mut().zip(x).zip(&*mean).for_each(|((y, &x), &mean)| store(add, y, x - mean));
@@ -116,7 +117,7 @@ fn mean_rows_grad<T: Real>(dims: &SampleDims, add: bool, dy: &[T], dx: &mut [T])
     for_blocks(dx.chunks_mut(dims.inner as usize), BLOCK, |corner, rows| {
         for dx in rows.iter_mut() {
             let dy = &dy[corner.column..];
-            pulp::Arch::new().dispatch(
+            vectors::dispatch(
                 #[inline(always)]
                 || dx.iter_mut().zip(dy).for_each(|(dx, &dy)| store(add, dx, factor * dy)),
             );

@@ -1,10 +1,11 @@
 //! Linear map of few rows: w [O, I] is read once, in order, for all rows at once. Bound by memory when w is large.
 
-use super::lanes::{LANES, Vectorised, add_product, padded, total, vectorised};
+use super::lanes::{LANES, add_product, padded, total};
 use super::linear::{Sizes, finish};
 use super::matmul::{SMALL, Tile, Tiling, par_tiles, prefetch};
 use super::{Real, Strided, StridedMut};
 use crate::call::Unary;
+use crate::vectors::{Vectorised, vectorised};
 
 /// Rows of x up to which this form is taken.
 pub const MOST_ROWS: usize = 16;
@@ -48,13 +49,13 @@ impl<T: Real> Vectorised for Dots<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(mut self) {
+    fn run<const W: usize>(mut self) {
         let pairs = self.tile.columns / OUTPUTS * OUTPUTS;
         for o in (0..pairs).step_by(OUTPUTS) {
-            self.all_rows::<FMA, OUTPUTS>(o);
+            self.all_rows::<W, OUTPUTS>(o);
         }
         for o in pairs..self.tile.columns {
-            self.all_rows::<FMA, 1>(o);
+            self.all_rows::<W, 1>(o);
         }
     }
 }
@@ -62,27 +63,27 @@ impl<T: Real> Vectorised for Dots<'_, '_, T> {
 impl<T: Real> Dots<'_, '_, T> {
     /// Columns o .. o + C of the tile.
     #[inline(always)]
-    fn all_rows<const FMA: bool, const C: usize>(&mut self, o: usize) {
+    fn all_rows<const W: usize, const C: usize>(&mut self, o: usize) {
         for n in (0..self.tile.rows).step_by(ROWS) {
             match self.tile.rows - n {
-                1 => self.few_rows::<FMA, C, 1>(n, o),
-                2 => self.few_rows::<FMA, C, 2>(n, o),
-                3 => self.few_rows::<FMA, C, 3>(n, o),
-                4 => self.few_rows::<FMA, C, 4>(n, o),
-                _ => self.few_rows::<FMA, C, ROWS>(n, o),
+                1 => self.few_rows::<W, C, 1>(n, o),
+                2 => self.few_rows::<W, C, 2>(n, o),
+                3 => self.few_rows::<W, C, 3>(n, o),
+                4 => self.few_rows::<W, C, 4>(n, o),
+                _ => self.few_rows::<W, C, ROWS>(n, o),
             }
         }
     }
 
     /// Rows n .. n + R of columns o .. o + C.
     #[inline(always)]
-    fn few_rows<const FMA: bool, const C: usize, const R: usize>(&mut self, n: usize, o: usize) {
+    fn few_rows<const W: usize, const C: usize, const R: usize>(&mut self, n: usize, o: usize) {
         let len = self.inputs;
         let x: [&[T]; R] = std::array::from_fn(|r| &self.x[(n + r) * len..][..len]);
         let w: [&[T]; C] = std::array::from_fn(|c| &self.w[(o + c) * len..][..len]);
         // The first rows of x ask for what comes later in w; to the others w is in the cache.
         let later = if n == 0 { self.w.get(o * len + AHEAD..).unwrap_or_default() } else { &[] };
-        let sums = dots::<T, FMA, R, C>(len, x, w, later);
+        let sums = dots::<T, W, R, C>(len, x, w, later);
         for (r, sums) in sums.iter().enumerate() {
             self.tile.row(n + r)[o..o + C].copy_from_slice(sums);
         }
@@ -91,7 +92,7 @@ impl<T: Real> Dots<'_, '_, T> {
 
 /// sums[r][c] = x[r] . w[c], all of `len` elements; meanwhile memory is asked for `later`.
 #[inline(always)]
-fn dots<T: Real, const FMA: bool, const R: usize, const C: usize>(
+fn dots<T: Real, const W: usize, const R: usize, const C: usize>(
     len: usize,
     x: [&[T]; R],
     w: [&[T]; C],
@@ -105,7 +106,7 @@ fn dots<T: Real, const FMA: bool, const R: usize, const C: usize>(
         prefetch(later, i * C * LANES);
         for r in 0..R {
             for c in 0..C {
-                add_product::<T, FMA>(&mut sums[r][c], &xs[r][i], &ws[c][i]);
+                add_product::<T, W>(&mut sums[r][c], &xs[r][i], &ws[c][i]);
             }
         }
     }
@@ -113,7 +114,7 @@ fn dots<T: Real, const FMA: bool, const R: usize, const C: usize>(
         for r in 0..R {
             for c in 0..C {
                 let (x, w) = (padded(&x[r][whole * LANES..]), padded(&w[c][whole * LANES..]));
-                add_product::<T, FMA>(&mut sums[r][c], &x, &w);
+                add_product::<T, W>(&mut sums[r][c], &x, &w);
             }
         }
     }
