@@ -37,6 +37,17 @@ pub fn lanes() -> usize {
     }
 }
 
+/// The instructions of AVX2, if the set in use has them.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub fn avx2() -> Option<pulp::x86::V3> {
+    match arch() {
+        Arch::V4(simd) => Some(*simd),
+        Arch::V3(simd) => Some(simd),
+        _ => None,
+    }
+}
+
 /// Looks at BBH_VECTORS.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! A bias per output channel, and its gradient.
 
+use super::memory::with_scratch;
 use super::{Io, Real, Strided, StridedMut};
 use crate::call::*;
 use crate::vectors;
@@ -11,6 +12,8 @@ const TASK: usize = 1 << 15;
 const LANES: usize = 16;
 /// Channels that one task of the gradient sums when a row is one element per channel: a few cache lines of each row.
 const CHANNELS: usize = 64;
+/// Elements of a channel in one row below which lanes run across channels.
+const SHORT: usize = 64;
 
 pub fn forward<T: Real>(io: &Io<T>, d: &BiasDims) {
     forward_slices(d, io.read(0), &io.strided(1), io.write(0));
@@ -49,11 +52,17 @@ pub fn grad_slices<T: Real>(d: &BiasDims, dy: &[T], db: StridedMut<T>, add: bool
             db.fill(T::ZERO);
         }
         let rows = dy[s * sample..][..sample].chunks_exact(row);
-        let first = task * channels * d.inner as usize;
-        vectors::dispatch(
-            #[inline(always)]
-            || add_rows(rows.clone().map(|row| &row[first..]), d.inner as usize, db),
-        );
+        let (inner, first) = (d.inner as usize, task * channels * d.inner as usize);
+        let short = if inner < SHORT { db.len() * inner } else { 0 };
+        with_scratch(short, |sums: &mut [T]| {
+            vectors::dispatch(
+                #[inline(always)]
+                || {
+                    let rows = rows.clone().map(|row| &row[first..]);
+                    if sums.is_empty() { add_rows(rows, inner, db) } else { add_short_rows(rows, sums, db) }
+                },
+            );
+        });
     };
     if dy.len() <= TASK {
         for (s, db) in db.blocks().enumerate() {
@@ -70,12 +79,19 @@ pub fn grad_slices<T: Real>(d: &BiasDims, dy: &[T], db: StridedMut<T>, add: bool
 #[inline(always)]
 fn add_rows<'a, T: Real>(rows: impl Iterator<Item = &'a [T]>, inner: usize, db: &mut [T]) {
     for row in rows {
-        if inner == 1 {
-            db.iter_mut().zip(row).for_each(|(db, dy)| *db += *dy);
-        } else {
-            db.iter_mut().zip(row.chunks_exact(inner)).for_each(|(db, dy)| *db += lane_sum(dy));
-        }
+        db.iter_mut().zip(row.chunks_exact(inner)).for_each(|(db, dy)| *db += lane_sum(dy));
     }
+}
+
+/// As [`add_rows`] for a small `inner`: rows are summed in `sums` [channels, inner], which lanes run along.
+#[inline(always)]
+fn add_short_rows<'a, T: Real>(rows: impl Iterator<Item = &'a [T]>, sums: &mut [T], db: &mut [T]) {
+    sums.fill(T::ZERO);
+    for row in rows {
+        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += *value);
+    }
+    let inner = sums.len() / db.len();
+    db.iter_mut().zip(sums.chunks_exact(inner)).for_each(|(db, sums)| *db += sums.iter().copied().sum());
 }
 
 /// Sum of a row by lanes, then over the lanes in order.

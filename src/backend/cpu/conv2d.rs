@@ -2,11 +2,13 @@
 
 use super::conv_parallel::{for_each_chunk, images_per_task};
 use super::elementwise::{softplus, store};
+use super::lanes::{LANES, turned};
 use super::memory::{with_call_scratch, with_scratch};
 use super::patches::{Patches, WeightOrder};
 use super::tiles::{Span, Tiled, blocks, dot_tile, for_each_block, padded};
 use super::{Io, Real, Strided};
 use crate::call::*;
+use crate::vectors;
 use rayon::prelude::*;
 
 /// Scratch elements of the images that a task works on at once.
@@ -93,7 +95,12 @@ pub fn convolve<T: Real>(
             for (x, y) in x.chunks(group * patches.image()).zip(y.chunks_mut(group * out)) {
                 load_images(patches, x, images);
                 let starts = &starts[..y.len() / patches.outputs];
-                for_each_block(Span::Narrow, 1, patches.outputs, ForwardImages { patches, panels, biases, images, starts, tile });
+                for_each_block(
+                    Span::Narrow,
+                    1,
+                    patches.outputs,
+                    ForwardImages { patches, panels, biases, images, starts, tile },
+                );
                 finish(tile, starts.len(), y);
             }
         });
@@ -195,13 +202,38 @@ pub fn store_channels<T: Real>(patches: &Patches, tile: &[T], pixels: usize, y: 
     for (first, width) in blocks(patches.outputs, Span::Narrow) {
         let tile = &tile[first * pixels..][..width * pixels];
         let images = y.chunks_exact_mut(patches.outputs * patches.pixels());
+        let channels = width.min(patches.outputs - first);
         for (y, tile) in images.zip(tile.chunks(width * patches.pixels())) {
-            let channels = y.chunks_exact_mut(patches.pixels()).skip(first).take(width);
-            for (l, y) in channels.enumerate() {
-                for (y, value) in y.iter_mut().zip(tile[l..].iter().step_by(width)) {
-                    store(add, y, *value);
+            let y = &mut y[first * patches.pixels()..][..channels * patches.pixels()];
+            vectors::dispatch(
+                #[inline(always)]
+                || store_turned(tile, width, y, patches.pixels(), add),
+            );
+        }
+    }
+}
+
+/// y [channels, pixels], set or added to, from the first channels of a tile [pixels, width], in square blocks where they fit.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "iterator adaptors are not inlined into the vector code")]
+fn store_turned<T: Real>(tile: &[T], width: usize, y: &mut [T], pixels: usize, add: bool) {
+    let channels = y.len() / pixels;
+    let (whole_channels, whole_pixels) = (channels / LANES * LANES, pixels / LANES * LANES);
+    for channel in (0..whole_channels).step_by(LANES) {
+        for pixel in (0..whole_pixels).step_by(LANES) {
+            let block = turned(&tile[pixel * width + channel..], width);
+            for l in 0..LANES {
+                let y = &mut y[(channel + l) * pixels + pixel..][..LANES];
+                for j in 0..LANES {
+                    store(add, &mut y[j], block[l][j]);
                 }
             }
+        }
+    }
+    for channel in 0..channels {
+        let first = if channel < whole_channels { whole_pixels } else { 0 };
+        for pixel in first..pixels {
+            store(add, &mut y[channel * pixels + pixel], tile[pixel * width + channel]);
         }
     }
 }

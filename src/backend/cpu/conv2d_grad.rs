@@ -84,13 +84,7 @@ fn scatter_gradients<T: Real>(d: &Conv2dDims, dy: &[T], w: &Strided<T>, dx: &mut
 }
 
 /// Runs `work` with the weights of all samples as runs, in blocks of lanes.
-pub fn with_runs<T: Real>(
-    d: &Conv2dDims,
-    patches: &Patches,
-    w: &Strided<T>,
-    span: Span,
-    work: impl FnOnce(&[T]),
-) {
+pub fn with_runs<T: Real>(d: &Conv2dDims, patches: &Patches, w: &Strided<T>, span: Span, work: impl FnOnce(&[T])) {
     with_call_scratch(d.samples as usize * patches.weight_runs(), |packed: &mut [T]| {
         let samples = packed.par_chunks_mut(patches.weight_runs()).enumerate();
         samples.for_each(|(s, packed)| patches.pack_runs(w.block(s), packed, span));
@@ -181,7 +175,12 @@ pub(super) fn grad_weight_slices<T: Real>(
             for (x, dy) in x.chunks(group * patches.image()).zip(dy.chunks(group * out)) {
                 load_images(patches, x, images);
                 let dy = &dy[..x.len() / patches.image() * out];
-                for_each_block(Span::Narrow, patches.runs, patches.run, GradWeightImages { patches, images, starts, dy, sums });
+                for_each_block(
+                    Span::Narrow,
+                    patches.runs,
+                    patches.run,
+                    GradWeightImages { patches, images, starts, dy, sums },
+                );
             }
         });
     });

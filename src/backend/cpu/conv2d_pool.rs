@@ -94,7 +94,12 @@ fn forward_slices<T: Real>(
                     patches.load(x, image);
                     let conv = ForwardImages { patches, panels, biases, images: image, starts, tile };
                     for_each_block(Span::Narrow, 1, patches.outputs, conv);
-                    for_each_block(Span::Narrow, 1, patches.outputs, PoolTile { outputs: patches.outputs, pixels, tile, y, argmax });
+                    for_each_block(
+                        Span::Narrow,
+                        1,
+                        patches.outputs,
+                        PoolTile { outputs: patches.outputs, pixels, tile, y, argmax },
+                    );
                 }
             });
         });

@@ -30,6 +30,7 @@ mod memory;
 mod moments;
 mod noise;
 mod norm;
+mod norm_lanes;
 mod optim;
 mod pairwise;
 mod patches;

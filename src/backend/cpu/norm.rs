@@ -3,6 +3,7 @@
 
 use super::elementwise::store;
 use super::memory::with_scratch;
+use super::norm_lanes::{self, SHORT};
 use super::{Io, Real};
 use crate::call::NormDims;
 use crate::vectors;
@@ -46,12 +47,12 @@ struct Affine<'a, T> {
 
 /// What is done to the elements of a plane: u = inverse (x - mean), y = gamma u + beta, and ReLU.
 #[derive(Clone, Copy)]
-struct Line<T> {
-    mean: T,
-    inverse: T,
-    gamma: T,
-    beta: T,
-    relu: bool,
+pub struct Line<T> {
+    pub mean: T,
+    pub inverse: T,
+    pub gamma: T,
+    pub beta: T,
+    pub relu: bool,
 }
 
 impl<T: Real> Affine<'_, T> {
@@ -202,6 +203,10 @@ fn grad_slices<T: Real, const ADD: bool>(
     let tasks = dx.par_chunks_mut(per_task * inner);
     let partials = plane_dz.par_chunks_mut(per_task).zip(plane_dzu.par_chunks_mut(per_task));
     inputs().zip(tasks.zip(partials)).for_each(|((task, (x, dy)), (dx, (of_dz, of_dzu)))| {
+        if per_image && inner < SHORT {
+            let line = |i: usize| line(task * per_task + i);
+            return norm_lanes::grad::<T, ADD>(inner, (x, dy), dx, (of_dz, of_dzu), line);
+        }
         with_planes(
             inner,
             #[inline(always)]

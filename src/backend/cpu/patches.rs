@@ -5,9 +5,10 @@
 //! that runs of K*C would not fill a vector register.
 
 use super::Real;
+use super::lanes::{LANES, turned};
 use super::tiles::{Span, blocks, padded};
-use crate::vectors::NARROW;
 use crate::call::Conv2dDims;
+use crate::vectors::{self, BROAD};
 
 /// Shortest run worth a vector loop, elements.
 const SHORTEST_RUN: usize = 8;
@@ -68,15 +69,15 @@ impl Patches {
         if image.run >= SHORTEST_RUN {
             return image;
         }
-        let run_lanes = padded(image.taps());
+        let pixel_step = image.taps().next_multiple_of(BROAD);
         Self {
             runs: 1,
             run: image.taps(),
             run_step: 0,
-            pixel_step: run_lanes,
-            line_step: run_lanes * image.out_width,
+            pixel_step,
+            line_step: pixel_step * image.out_width,
             columns: true,
-            run_lanes,
+            run_lanes: padded(image.taps()),
             ..image
         }
     }
@@ -96,10 +97,11 @@ impl Patches {
         self.out_height * self.out_width
     }
 
-    /// Elements of one image in scratch, with room for lanes read past the last run.
+    /// Elements of one image in scratch, with room for lanes read past the last run; the same for registers of any width, as
+    /// the number of images that are summed at once depends on it.
     pub fn scratch(&self) -> usize {
         let last = (self.out_height - 1) * self.line_step + (self.out_width - 1) * self.pixel_step;
-        padded(last + (self.runs - 1) * self.run_step + self.run_lanes)
+        (last + (self.runs - 1) * self.run_step + self.run.next_multiple_of(BROAD)).next_multiple_of(BROAD)
     }
 
     /// First element of the patch of output pixel (row, column).
@@ -127,9 +129,15 @@ impl Patches {
     /// Lays one image x [C, H, W] out in `scratch`, whose elements outside the image must be zero already: they stay zero
     /// from image to image.
     pub fn load<T: Real>(&self, x: &[T], scratch: &mut [T]) {
-        if !self.columns {
+        let is_seen = self.seen() == (self.height, self.width);
+        if !self.columns && is_seen && self.channels >= LANES && self.height * self.width >= LANES {
+            vectors::dispatch(
+                #[inline(always)]
+                || self.load_in_blocks(x, scratch),
+            );
+        } else if !self.columns {
             self.load_interleaved(x, scratch);
-        } else if self.channels == 1 && self.stride == 1 && self.pad == 0 && self.kernel <= NARROW {
+        } else if self.channels == 1 && self.stride == 1 && self.pad == 0 && self.kernel <= LANES {
             self.load_plain_columns(x, scratch);
         } else {
             self.load_columns(x, scratch);
@@ -149,6 +157,32 @@ impl Patches {
         }
     }
 
+    /// As `load_interleaved`, channels and pixels in square blocks, the last ones overlapping those before.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop, reason = "iterator adaptors are not inlined into the vector code")]
+    fn load_in_blocks<T: Real>(&self, x: &[T], scratch: &mut [T]) {
+        let pixels = self.height * self.width;
+        for first in (0..pixels).step_by(LANES) {
+            let first = first.min(pixels - LANES);
+            let (mut row, mut column) = (first / self.width, first % self.width);
+            let mut places = [0; LANES];
+            for place in &mut places {
+                *place = (row + self.pad) * self.run_step + (column + self.pad) * self.channels;
+                column += 1;
+                if column == self.width {
+                    (row, column) = (row + 1, 0);
+                }
+            }
+            for channel in (0..self.channels).step_by(LANES) {
+                let channel = channel.min(self.channels - LANES);
+                let block = turned(&x[channel * pixels + first..], pixels);
+                for j in 0..LANES {
+                    scratch[places[j] + channel..][..LANES].copy_from_slice(&block[j]);
+                }
+            }
+        }
+    }
+
     /// Columns of one channel without stride and padding: each row of a patch as one whole vector, whose surplus the next row
     /// or the next patch overwrites.
     fn load_plain_columns<T: Real>(&self, x: &[T], scratch: &mut [T]) {
@@ -159,7 +193,7 @@ impl Patches {
                     let values = &x[corner + i * self.width..];
                     let targets = &mut scratch[start + i * self.kernel..];
                     if let (Some(values), Some(targets)) =
-                        (values.first_chunk::<NARROW>(), targets.first_chunk_mut::<NARROW>())
+                        (values.first_chunk::<LANES>(), targets.first_chunk_mut::<LANES>())
                     {
                         *targets = *values;
                     } else {

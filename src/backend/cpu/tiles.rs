@@ -1,7 +1,8 @@
 //! Register tiles: the two inner loops that all convolution kernels share, on plain slices that the compiler vectorises.
 //!
 //! A tile is `P` rows of `L` lanes that stay in vector registers while a sum runs. With 16 registers of 8 lanes it holds
-//! 6 x 2 sums, which leave room for the operands, or 8 x 1; with 32 registers of 16 lanes 8 x 3, 8 x 2 or 16 x 1.
+//! 6 x 2 sums, which leave room for the operands, or 8 x 1; with 32 registers of 16 lanes 8 x 3: more rows
+//! than 8 would need more pointers than there are general registers.
 
 use super::Real;
 use super::lanes::multiply_add;
@@ -131,7 +132,7 @@ impl<T: Tiled> Vectorised for NarrowBlocks<T> {
         for run in 0..self.runs {
             for (lane, width) in blocks_of(lanes, self.len, Span::Narrow) {
                 match (width / lanes, W) {
-                    (1, BROAD) => self.work.tile::<W, 16, 16>(run, lane),
+                    (1, BROAD) => self.work.tile::<W, 8, 16>(run, lane),
                     (2, BROAD) => self.work.tile::<W, 8, 32>(run, lane),
                     (_, BROAD) => self.work.tile::<W, 8, 48>(run, lane),
                     (1, _) => self.work.tile::<W, 8, 8>(run, lane),
