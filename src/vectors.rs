@@ -1,7 +1,7 @@
 //! The vector instructions that CPU kernels run on: the widest of this processor, unless BBH_VECTORS names narrower ones.
 //!
-//! Kernels are plain loops, compiled once for each set. Every element is computed by the same operations in the same order
-//! whatever the width, so that avx2 and avx512 give the same bits; without fused multiply-adds rounding differs.
+//! Kernels are plain loops, compiled once for each set. Wider registers may sum in another order, so that sets differ in rounding;
+//! one set gives the same bits on every processor that has it.
 
 use crate::{Error, Result};
 use pulp::{Arch, Simd, WithSimd};

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// The only files with `unsafe`.
-const UNSAFE: [&str; 7] = [
+const UNSAFE: [&str; 6] = [
     "src/backend/cpu/matmul.rs",
     "src/backend/cpu/memory.rs",
-    "src/backend/cpu/lanes.rs",
     "src/backend/cuda/sim.rs",
     "src/backend/cuda/driver/library.rs",
     "src/backend/cuda/driver/mod.rs",

@@ -10,3 +10,4 @@ mod profile;
 mod resume;
 mod runs;
 mod toy;
+mod vectors;
