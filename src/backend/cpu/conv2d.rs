@@ -81,7 +81,7 @@ pub fn convolve<T: Real>(
     finish: impl Fn(&[T], usize, &mut [T]) + Sync,
 ) {
     let (lanes, out) = (padded(patches.outputs), patches.outputs * patches.pixels());
-    let group = patches.group(images_per_task(d), GROUP);
+    let group = patches.group(images_per_task(d), GROUP).min(GROUP.div_ceil(lanes * patches.pixels()));
     let pixels = group * patches.pixels();
     let sizes = [group * patches.scratch(), pixels, lanes * pixels];
     for_each_chunk(d, y, out, |s, first, y| {

@@ -1,8 +1,10 @@
 //! Max and average pooling over windows that may overlap or leave a remainder, and their gradients.
 
+use super::memory::with_scratch;
 use super::tiles::is_nan;
 use super::{Io, Real};
 use crate::call::*;
+use crate::vectors;
 use rayon::prelude::*;
 
 /// Input elements of one task: below this, waking another thread costs more than the work.
@@ -103,46 +105,97 @@ fn shares<T: Real>(d: &Pool2dDims, rows: usize) -> (T, T) {
     (share(d.kernel as usize), share(last))
 }
 
-/// y = mean of the window.
+/// y = mean of the window: the sum of its rows, then of their columns.
 fn avg_forward_slices<T: Real>(d: &Pool2dDims, x: &[T], y: &mut [T]) {
     let sizes = Sizes::new(d);
-    let (width, stride, kernel) = (d.width as usize, d.stride as usize, d.kernel as usize);
+    let (width, stride) = (d.width as usize, d.stride as usize);
     let outputs = y.par_chunks_mut(sizes.images * sizes.pooled);
     outputs.zip(x.par_chunks(sizes.images * sizes.image)).for_each(|(y, x)| {
-        for (image, y) in x.chunks_exact(sizes.image).zip(y.chunks_exact_mut(sizes.pooled)) {
-            for (place, y) in y.chunks_exact_mut(d.out_width as usize).enumerate() {
-                let rows = window_side(d, place, d.height);
-                let (share, last_share) = shares::<T>(d, rows);
-                y.fill(T::ZERO);
-                for row in image[place * stride * width..][..rows * width].chunks_exact(width) {
-                    for j in 0..kernel {
-                        y.iter_mut().zip(row[j..].iter().step_by(stride)).for_each(|(y, &x)| *y += x);
+        with_line(
+            d,
+            #[inline(always)]
+            |line: &mut [T]| {
+                for (image, y) in x.chunks_exact(sizes.image).zip(y.chunks_exact_mut(sizes.pooled)) {
+                    for (place, y) in y.chunks_exact_mut(d.out_width as usize).enumerate() {
+                        let rows = window_side(d, place, d.height);
+                        let (first, others) = image[place * stride * width..][..rows * width].split_at(width);
+                        line.copy_from_slice(first);
+                        for row in others.chunks_exact(width) {
+                            line.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x);
+                        }
+                        sum_columns(d, line, y);
+                        let (share, last_share) = shares::<T>(d, rows);
+                        if let Some((last, full)) = y.split_last_mut() {
+                            full.iter_mut().for_each(|y| *y *= share);
+                            *last *= last_share;
+                        }
                     }
                 }
-                if let Some((last, full)) = y.split_last_mut() {
-                    full.iter_mut().for_each(|y| *y *= share);
-                    *last *= last_share;
-                }
-            }
-        }
+            },
+        );
     });
 }
 
-/// dx (+)= dy over the number of elements, in each window.
-fn avg_grad_slices<T: Real>(d: &Pool2dDims, dy: &[T], dx: &mut [T], add: bool) {
-    let (width, stride, kernel) = (d.width as usize, d.stride as usize, d.kernel as usize);
-    for_each_gradient(d, dy, dx, add, |_, dy, dx| {
-        for (place, dy) in dy.chunks_exact(d.out_width as usize).enumerate() {
-            let rows = window_side(d, place, d.height);
-            let (share, last_share) = shares::<T>(d, rows);
-            let Some((last, full)) = dy.split_last() else { continue };
-            for dx in dx[place * stride * width..][..rows * width].chunks_exact_mut(width) {
-                for j in 0..kernel {
-                    dx[j..].iter_mut().step_by(stride).zip(full).for_each(|(dx, &dy)| *dx += dy * share);
-                }
-                dx[full.len() * stride..].iter_mut().take(kernel).for_each(|dx| *dx += *last * last_share);
-            }
+/// y [W'] = sums over the columns of each window of a line [W].
+#[inline(always)]
+fn sum_columns<T: Real>(d: &Pool2dDims, line: &[T], y: &mut [T]) {
+    let (stride, kernel) = (d.stride as usize, d.kernel as usize);
+    if (stride, kernel) == (2, 2) {
+        y.iter_mut().zip(line.as_chunks::<2>().0).for_each(|(y, pair)| *y = pair[0] + pair[1]);
+        if let ([last], true) = (line.as_chunks::<2>().1, 2 * y.len() > line.len()) {
+            y[line.len() / 2] = *last;
         }
+        return;
+    }
+    y.fill(T::ZERO);
+    for j in 0..kernel {
+        y.iter_mut().zip(line[j..].iter().step_by(stride)).for_each(|(y, &x)| *y += x);
+    }
+}
+
+/// dx (+)= dy over the number of elements, in each window: one line for all its rows.
+fn avg_grad_slices<T: Real>(d: &Pool2dDims, dy: &[T], dx: &mut [T], add: bool) {
+    let (width, stride) = (d.width as usize, d.stride as usize);
+    for_each_gradient(d, dy, dx, add, |_, dy, dx| {
+        with_line(
+            d,
+            #[inline(always)]
+            |line: &mut [T]| {
+                for (place, dy) in dy.chunks_exact(d.out_width as usize).enumerate() {
+                    let rows = window_side(d, place, d.height);
+                    spread_columns(d, dy, shares::<T>(d, rows), line);
+                    for dx in dx[place * stride * width..][..rows * width].chunks_exact_mut(width) {
+                        dx.iter_mut().zip(&*line).for_each(|(dx, value)| *dx += *value);
+                    }
+                }
+            },
+        );
+    });
+}
+
+/// line [W] = sums of dy [W'] times its share over the windows of each column.
+#[inline(always)]
+fn spread_columns<T: Real>(d: &Pool2dDims, dy: &[T], (share, last_share): (T, T), line: &mut [T]) {
+    let (stride, kernel) = (d.stride as usize, d.kernel as usize);
+    let Some((last, full)) = dy.split_last() else { return };
+    line.fill(T::ZERO);
+    if (stride, kernel) == (2, 2) {
+        line.as_chunks_mut::<2>().0.iter_mut().zip(full).for_each(|(pair, &dy)| *pair = [dy * share; 2]);
+    } else {
+        for j in 0..kernel {
+            line[j..].iter_mut().step_by(stride).zip(full).for_each(|(line, &dy)| *line += dy * share);
+        }
+    }
+    line[full.len() * stride..].iter_mut().take(kernel).for_each(|line| *line += *last * last_share);
+}
+
+/// Runs `work` with scratch for one row of an image, compiled for the vectors of this processor.
+fn with_line<T: Real>(d: &Pool2dDims, mut work: impl FnMut(&mut [T])) {
+    with_scratch(d.width as usize, |line: &mut [T]| {
+        vectors::dispatch(
+            #[inline(always)]
+            || work(line),
+        );
     });
 }
 
