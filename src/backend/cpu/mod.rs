@@ -33,6 +33,7 @@ mod norm;
 mod norm_lanes;
 mod optim;
 mod pairwise;
+mod patch_weights;
 mod patches;
 mod per_weight_kl;
 mod pool2d;

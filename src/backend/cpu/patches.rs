@@ -6,7 +6,7 @@
 
 use super::Real;
 use super::lanes::{LANES, turned};
-use super::tiles::{Span, blocks, padded};
+use super::tiles::padded;
 use crate::call::Conv2dDims;
 use crate::vectors::{self, BROAD};
 
@@ -32,9 +32,9 @@ pub struct Patches {
     /// Elements from the patch of one output pixel to that of its right and its lower neighbour.
     pixel_step: usize,
     line_step: usize,
-    columns: bool,
+    pub columns: bool,
     /// Lanes of a run, rounded up to whole registers.
-    run_lanes: usize,
+    pub run_lanes: usize,
 }
 
 impl Patches {
@@ -138,7 +138,10 @@ impl Patches {
         } else if !self.columns {
             self.load_interleaved(x, scratch);
         } else if self.channels == 1 && self.stride == 1 && self.pad == 0 && self.kernel <= LANES {
-            self.load_plain_columns(x, scratch);
+            vectors::dispatch(
+                #[inline(always)]
+                || self.load_plain_columns(x, scratch),
+            );
         } else {
             self.load_columns(x, scratch);
         }
@@ -183,22 +186,22 @@ impl Patches {
         }
     }
 
-    /// Columns of one channel without stride and padding: each row of a patch as one whole vector, whose surplus the next row
-    /// or the next patch overwrites.
+    /// Columns of one channel without stride and padding: each row of a patch as one whole vector, whose surplus the patch's next
+    /// row overwrites; the last row's, which fills lanes that no sum uses, must end before the next patch.
+    #[inline(always)]
     fn load_plain_columns<T: Real>(&self, x: &[T], scratch: &mut [T]) {
         for row in 0..self.out_height {
-            for column in 0..self.out_width {
-                let (corner, start) = (row * self.width + column, self.offset(row, column));
-                for i in 0..self.kernel {
-                    let values = &x[corner + i * self.width..];
-                    let targets = &mut scratch[start + i * self.kernel..];
-                    if let (Some(values), Some(targets)) =
-                        (values.first_chunk::<LANES>(), targets.first_chunk_mut::<LANES>())
-                    {
-                        *targets = *values;
-                    } else {
-                        copy_row(&values[..self.kernel], targets);
-                    }
+            for i in 0..self.kernel {
+                let values = &x[(row + i) * self.width..];
+                let patches = &mut scratch[self.offset(row, 0) + i * self.kernel..];
+                let fits = i * self.kernel + LANES <= self.pixel_step;
+                let whole = if fits { (values.len() + 1).saturating_sub(LANES).min(self.out_width) } else { 0 };
+                for column in 0..whole {
+                    let target = &mut patches[column * self.pixel_step..][..LANES];
+                    target.copy_from_slice(&values[column..][..LANES]);
+                }
+                for column in whole..self.out_width {
+                    copy_row(&values[column..][..self.kernel], &mut patches[column * self.pixel_step..]);
                 }
             }
         }
@@ -258,95 +261,9 @@ impl Patches {
         }
     }
 
-    /// Elements of the weights as panels.
-    pub fn panels(&self) -> usize {
-        self.taps() * padded(self.outputs)
-    }
-
-    /// The order of w [O, C, K, K], O and C this convolution's.
-    pub fn weights(&self) -> WeightOrder {
-        let kernel = self.kernel * self.kernel;
-        WeightOrder { output: self.taps(), channel: kernel, is_turned: false }
-    }
-
-    /// The order of w [C, O, K, K], O and C this convolution's, with kernels turned by 180 degrees.
-    pub fn transposed_weights(&self) -> WeightOrder {
-        let kernel = self.kernel * self.kernel;
-        WeightOrder { output: kernel, channel: self.outputs * kernel, is_turned: true }
-    }
-
-    /// w as panels of some output channels each: [taps in the order of the runs, channels of the panel], zero beyond O.
-    pub fn pack_panels<T: Real>(&self, w: &[T], order: WeightOrder, panels: &mut [T]) {
-        let kernel = self.kernel * self.kernel;
-        for (first, width) in blocks(self.outputs, Span::Narrow) {
-            let panel = &mut panels[first * self.taps()..][..width * self.taps()];
-            let real = width.min(self.outputs - first);
-            for c in 0..self.channels {
-                for tap in 0..kernel {
-                    let (i, j) = (tap / self.kernel, tap % self.kernel);
-                    let place = if order.is_turned { kernel - 1 - tap } else { tap };
-                    let source = w[first * order.output + c * order.channel + place..].iter();
-                    let lanes = &mut panel[self.tap(c, i, j) * width..][..width];
-                    lanes[real..].fill(T::ZERO);
-                    for (lane, value) in lanes.iter_mut().zip(source.step_by(order.output)).take(real) {
-                        *lane = *value;
-                    }
-                }
-            }
-        }
-    }
-
     /// Images that a task works on at once: enough to fill register tiles on small maps, few enough to stay in the cache.
     pub fn group(&self, most: usize, elements: usize) -> usize {
         (elements / self.scratch()).clamp(1, most)
-    }
-
-    /// Elements of the weights as runs.
-    pub fn weight_runs(&self) -> usize {
-        self.runs * self.outputs * self.run_lanes
-    }
-
-    /// First element of (run `r`, block of lanes from `lane`) in weights as runs.
-    #[inline(always)]
-    pub fn weight_block(&self, r: usize, lane: usize) -> usize {
-        (r * self.run_lanes + lane) * self.outputs
-    }
-
-    /// w [O, C, K, K] as [run][block of lanes][O, lanes of the block], zero beyond the run.
-    pub fn pack_runs<T: Real>(&self, w: &[T], packed: &mut [T], span: Span) {
-        for (o, taps) in w.chunks_exact(self.taps()).enumerate() {
-            for r in 0..self.runs {
-                let mut weights = self.run_weights(r);
-                for (lane, width) in blocks(self.run, span) {
-                    let lanes = &mut packed[self.weight_block(r, lane) + o * width..][..width];
-                    for value in lanes {
-                        *value = weights.next().map_or(T::ZERO, |weight| taps[weight]);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Gradients of weights as runs, set in or added to the weights [C, K, K] of output channel `o`.
-    pub fn unpack_channel<T: Real>(&self, packed: &[T], o: usize, dw: &mut [T], span: Span, add: bool) {
-        if !add {
-            dw.fill(T::ZERO);
-        }
-        for r in 0..self.runs {
-            let mut weights = self.run_weights(r);
-            for (lane, width) in blocks(self.run, span) {
-                let lanes = &packed[self.weight_block(r, lane) + o * width..][..width];
-                for (value, weight) in lanes.iter().zip(&mut weights) {
-                    dw[weight] += *value;
-                }
-            }
-        }
-    }
-
-    /// Places in [C, K, K] of the elements of run `r`, in order.
-    fn run_weights(&self, r: usize) -> RunWeights {
-        let (channels, step) = if self.columns { (self.run, 1) } else { (self.channels, self.kernel * self.kernel) };
-        RunWeights { next: r * self.kernel, left: self.run, channel: 0, channels, step }
     }
 
     /// First elements of the patches of all output pixels of `images` scratch images, row-major.
@@ -362,46 +279,10 @@ impl Patches {
     }
 }
 
-/// How the weights of a convolution lie: elements from one output channel and from one input channel to the next, and whether
-/// each kernel is read from its end.
-#[derive(Clone, Copy)]
-pub struct WeightOrder {
-    output: usize,
-    channel: usize,
-    is_turned: bool,
-}
-
 /// The last rows of an image, where a whole vector would reach past its end. Apart, so that the whole vectors do not become
 /// a call to copy memory.
 #[cold]
 #[inline(never)]
 fn copy_row<T: Real>(values: &[T], targets: &mut [T]) {
     targets[..values.len()].copy_from_slice(values);
-}
-
-/// Walks channel by channel, then to the next column of the kernel.
-struct RunWeights {
-    next: usize,
-    left: usize,
-    channel: usize,
-    channels: usize,
-    /// Elements from one channel to the next.
-    step: usize,
-}
-
-impl Iterator for RunWeights {
-    type Item = usize;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        self.left = self.left.checked_sub(1)?;
-        let weight = self.next;
-        self.channel += 1;
-        self.next += self.step;
-        if self.channel == self.channels {
-            self.channel = 0;
-            self.next = self.next + 1 - self.channels * self.step;
-        }
-        Some(weight)
-    }
 }
