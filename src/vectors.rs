@@ -1,13 +1,14 @@
 //! The vector instructions that CPU kernels run on: the widest of this processor, unless BBH_VECTORS names narrower ones.
 //!
-//! Kernels are plain loops, compiled once for each set. Wider registers may sum in another order, so that sets differ in rounding;
-//! one set gives the same bits on every processor that has it.
+//! Kernels are plain loops, compiled once for each set. Sets differ in rounding: the narrowest has no fused multiply-adds, and
+//! wider registers may sum in another order. One set gives the same bits on every processor for which the system's
+//! mathematical library does: `exp`, `ln` and `tanh` are its own where a kernel has no form of them.
 
 use crate::{Error, Result};
 use pulp::{Arch, Simd, WithSimd};
 use std::sync::OnceLock;
 
-/// Environment variable that names a set: on x86-64 sse2, avx2 or avx512.
+/// Environment variable that names a set: sse2, avx2 or avx512 on x86-64, neon or portable on aarch64.
 const VARIABLE: &str = "BBH_VECTORS";
 
 /// f32 lanes of a register without fused multiply-adds; the narrowest set.
@@ -28,7 +29,8 @@ pub fn name() -> &'static str {
     name_of(arch())
 }
 
-/// f32 lanes of a register of the set in use, by which kernels lay out their scratch memory.
+/// f32 lanes by which kernels lay out their scratch memory: those of a register of the set in use, of two where it has
+/// [`PORTABLE`].
 pub fn lanes() -> usize {
     match arch() {
         #[cfg(target_arch = "x86_64")]
@@ -76,8 +78,8 @@ pub fn vectorised<V: Vectorised>(work: V) -> V::Output {
     }
 }
 
-/// Runs `work` compiled for the set in use; it calls `mul_add` only if rounding may differ where there is no fused one, which
-/// is slow then. To be marked `#[inline(always)]`.
+/// Runs `work`, a closure marked `#[inline(always)]`, compiled for the set in use. What fuses multiply-adds is a [`Vectorised`]
+/// instead: `mul_add` is a slow call in the set that has no such instruction.
 #[inline]
 pub fn dispatch<R>(work: impl FnMut() -> R) -> R {
     vectorised(Closure(work))

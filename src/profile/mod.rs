@@ -31,7 +31,7 @@ pub struct Profile {
     pub version: &'static str,
     /// Configuration of the step, or name of the kernel.
     pub name: String,
-    /// `cpu (2 threads, avx2+fma)`
+    /// `cpu (2 threads, avx2)`
     pub device: String,
     /// Arithmetic of matrix products and convolutions: fp32, tf32 or bf16.
     pub math: &'static str,

@@ -196,7 +196,7 @@ fn map2<T: Real>(add: bool, a: &[T], b: &[T], y: &mut [T], f: impl Fn(T, T) -> T
     );
 }
 
-/// Calls `work`, compiled for the widest SIMD there is, with chunks of y and their first index; in parallel when y is long.
+/// Calls `work`, compiled for the vector instructions in use, with chunks of y and their first index; in parallel when y is long.
 fn in_chunks<T: Real>(y: &mut [T], work: impl Fn(usize, &mut [T]) + Sync) {
     let run = |(i, y): (usize, &mut [T])| {
         vectors::dispatch(

@@ -14,9 +14,10 @@ use std::cell::RefCell;
 /// and 3 the operands, of 32 registers of 16 f32 12 x 2 and 3.
 const MOST_ROWS: usize = 12;
 const MOST_COLUMNS: usize = 32;
-/// Depth of a panel: at most 32 KiB of b and 12 KiB of a in f32 share the first-level cache.
+/// Depth of a panel: 16 KiB of b and 6 KiB of a in f32 share the first-level cache; twice as much of the largest tile, for
+/// which 32 KiB are too few and 48 enough.
 const DEPTH: usize = 256;
-/// Rows of a that are packed at once: 96 KiB of f32.
+/// Rows of a that are packed at once, a multiple of [`MOST_ROWS`]: 96 KiB of f32.
 const BLOCK_ROWS: usize = 96;
 /// Columns that are copied side by side.
 const COPIED: usize = 8;

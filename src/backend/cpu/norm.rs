@@ -250,7 +250,7 @@ fn grad_slices<T: Real, const ADD: bool>(
     });
 }
 
-/// Runs `work` with scratch for two planes, in the widest vectors of this processor.
+/// Runs `work` with scratch for two planes, compiled for the vector instructions in use.
 fn with_planes<T: Real>(inner: usize, mut work: impl FnMut(&mut [T], &mut [T])) {
     with_scratch(2 * inner, |scratch: &mut [T]| {
         let (apart, dz) = scratch.split_at_mut(inner);

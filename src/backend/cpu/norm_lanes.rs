@@ -38,12 +38,12 @@ impl Block {
 
     /// to [inner, lanes] = x [count, inner], transposed; zeros beyond `count`.
     fn load<T: Real>(self, x: &[T], to: &mut [T]) {
-        let whole = (self.inner / LANES * LANES, self.count / LANES * LANES);
+        let (whole_elements, whole_planes) = (self.inner / LANES * LANES, self.count / LANES * LANES);
         vectors::dispatch(
             #[inline(always)]
             || {
-                for plane in (0..whole.1).step_by(LANES) {
-                    for i in (0..whole.0).step_by(LANES) {
+                for plane in (0..whole_planes).step_by(LANES) {
+                    for i in (0..whole_elements).step_by(LANES) {
                         let block = turned(&x[plane * self.inner + i..], self.inner);
                         for (j, row) in block.iter().enumerate() {
                             to[(i + j) * self.lanes + plane..][..LANES].copy_from_slice(row);
@@ -53,7 +53,7 @@ impl Block {
             },
         );
         for (i, to) in to.chunks_exact_mut(self.lanes).enumerate() {
-            let first = if i < whole.0 { whole.1 } else { 0 };
+            let first = if i < whole_elements { whole_planes } else { 0 };
             to[first..].fill(T::ZERO);
             for (plane, to) in to.iter_mut().enumerate().take(self.count).skip(first) {
                 *to = x[plane * self.inner + i];
@@ -63,12 +63,12 @@ impl Block {
 
     /// y [count, inner] = or += from [inner, lanes], transposed.
     fn unload<T: Real, const ADD: bool>(self, from: &[T], y: &mut [T]) {
-        let whole = (self.inner / LANES * LANES, self.count / LANES * LANES);
+        let (whole_elements, whole_planes) = (self.inner / LANES * LANES, self.count / LANES * LANES);
         vectors::dispatch(
             #[inline(always)]
             || {
-                for plane in (0..whole.1).step_by(LANES) {
-                    for i in (0..whole.0).step_by(LANES) {
+                for plane in (0..whole_planes).step_by(LANES) {
+                    for i in (0..whole_elements).step_by(LANES) {
                         let block = turned(&from[i * self.lanes + plane..], self.lanes);
                         for (l, row) in block.iter().enumerate() {
                             let y = &mut y[(plane + l) * self.inner + i..][..LANES];
@@ -79,7 +79,7 @@ impl Block {
             },
         );
         for (i, from) in from.chunks_exact(self.lanes).enumerate() {
-            let first = if i < whole.0 { whole.1 } else { 0 };
+            let first = if i < whole_elements { whole_planes } else { 0 };
             for (plane, value) in from.iter().enumerate().take(self.count).skip(first) {
                 store(ADD, &mut y[plane * self.inner + i], *value);
             }
@@ -87,7 +87,8 @@ impl Block {
     }
 }
 
-/// What is done to the planes of a block, a lane each: y = scale (x - mean) + beta with scale = gamma inverse.
+/// What is done to the planes of a block, a lane each: y = scale (x - mean) + beta with scale = gamma inverse. Lanes beyond the
+/// block's planes are zero.
 struct Lines<'a, T> {
     mean: &'a mut [T],
     inverse: &'a mut [T],

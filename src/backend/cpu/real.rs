@@ -35,7 +35,7 @@ pub trait Real:
     fn sqrt(self) -> Self;
     fn abs(self) -> Self;
     fn is_finite(self) -> bool;
-    /// self * a + b, fused where the hardware does (call it only inside a SIMD-dispatched loop).
+    /// self * a + b, rounded once: a slow call where the hardware has no instruction for it (see `lanes::multiply_add`).
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// The greater of two; the other one when either is not a number.
     fn max(self, other: Self) -> Self;

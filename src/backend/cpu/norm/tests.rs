@@ -78,6 +78,25 @@ fn bits_do_not_depend_on_threads() {
     }
 }
 
+/// dx, set or added to 1/2, then the sums of dz and of dz u of each (s, c).
+fn gradients_of<T: Real, const ADD: bool>(d: &NormDims) -> Vec<T> {
+    let [x, gamma, beta, dy] = arguments::<T>(d);
+    let affine = Affine { d, gamma: &gamma, beta: &beta };
+    let (mut dx, mut partials) = (vec![T::of(0.5); x.len()], vec![T::of(f64::NAN); d.grad_partials()]);
+    let (planes, sums) = partials.split_at_mut(2 * d.planes());
+    grad_slices::<T, ADD>(&affine, (&x, &dy, &forward_of::<T>(d).1), &mut dx, planes, sums);
+    [&dx[..], sums].concat()
+}
+
+/// Gradient checks run in f64 alone, whose blocks are transposed by other instructions.
+#[test]
+fn gradients_in_f32_are_those_in_f64() {
+    for d in all_dims() {
+        close(&gradients_of::<f32, false>(&d), &gradients_of::<f64, false>(&d), 0.0, 2e-4, &format!("{d:?}, set"));
+        close(&gradients_of::<f32, true>(&d), &gradients_of::<f64, true>(&d), 0.0, 2e-4, &format!("{d:?}, added to"));
+    }
+}
+
 #[test]
 fn what_is_no_number_stays_none() {
     let d = NormDims { samples: 1, batch: 2, channels: 1, inner: 3, per_image: 1, shared: 1, relu: 1, epsilon: 1e-3 };
