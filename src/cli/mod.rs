@@ -142,13 +142,16 @@ impl Machine {
     }
 }
 
+/// Threads that a pool may have: with tens of thousands, looking for work takes the time.
+const MOST_THREADS: usize = 1024;
+
 /// Runs `work` in a pool of so many threads.
 ///
 /// # Errors
-/// When the pool cannot be started, or what `work` returns.
+/// When there are to be none or too many, when the pool cannot be started, or what `work` returns.
 pub fn install<R: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
-    if threads == Some(0) {
-        return Err(Error::input("threads: expected at least 1, found 0"));
+    if let Some(count) = threads.filter(|count| !(1..=MOST_THREADS).contains(count)) {
+        return Err(Error::input(format!("threads: expected 1 to {MOST_THREADS}, found {count}")));
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
     let pool = pool.map_err(|error| Error::run(format!("the threads cannot be started: {error}")))?;

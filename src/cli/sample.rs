@@ -4,8 +4,9 @@ use super::{Machine, npy, print};
 use crate::eval::plans::posterior;
 use crate::eval::posterior::SAMPLES_AT_ONCE;
 use crate::method::Networks;
+use crate::plan::bytes;
 use crate::train::Trainer;
-use crate::{Error, Result};
+use crate::{Error, Result, machine};
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::{Path, PathBuf};
 
@@ -59,13 +60,14 @@ pub fn run(args: Args) -> Result<()> {
         let (mut trainer, _) =
             super::eval::open(&args.run, args.best, |_| {}, args.data_dir.as_deref(), args.machine.target()?)?;
         expect_networks(trainer.planned.posterior.networks(), args.count)?;
+        let total: usize = trainer.planned.specs.iter().map(|spec| spec.elements()).sum();
+        expect_memory(args.count, total)?;
         let weights = draw(&mut trainer, args.count)?;
         let written = match format {
             Format::Safetensors => write_safetensors(&args.out, &trainer, args.count, &weights),
             Format::Npy => npy::write(&args.out, args.count, &weights).map_err(|error| error.to_string()),
         };
         written.map_err(|error| Error::run(format!("{}: cannot be written: {error}", args.out.display())))?;
-        let total: usize = trainer.planned.specs.iter().map(|spec| spec.elements()).sum();
         print(&format!("{} networks of {total} weights -> {}\n", args.count, args.out.display()));
         Ok(())
     })
@@ -80,6 +82,20 @@ fn expect_networks(networks: Networks, count: usize) -> Result<()> {
     };
     if count > most {
         return Err(Error::input(format!("count: this run has {found}; expected at most {most}, found {count}")));
+    }
+    Ok(())
+}
+
+/// Refuses more networks of `total` weights than memory holds: all are drawn before any is written.
+fn expect_memory(count: usize, total: usize) -> Result<()> {
+    let (needed, available) = (count.saturating_mul(total * size_of::<f32>()), machine::available_memory());
+    let most = available.unwrap_or(isize::MAX.unsigned_abs());
+    if needed > most {
+        return Err(Error::input(format!(
+            "count: {count} networks need {} of memory and {} are available; draw fewer",
+            bytes(needed),
+            bytes(most)
+        )));
     }
     Ok(())
 }

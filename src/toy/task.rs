@@ -7,6 +7,8 @@ use crate::model::{Mlp, Model, WeightSpec, Weights};
 use crate::ops::elementwise::{add, half_squared_norm, scale};
 use crate::{Error, Result};
 
+/// Most training points, and most hidden units.
+const MOST: usize = 1_000_000;
 /// Held-out points.
 const TEST_POINTS: usize = 200;
 
@@ -28,11 +30,11 @@ impl Task {
     /// Draws the data.
     ///
     /// # Errors
-    /// When there is no point or no unit.
+    /// When there is no point or no unit, or more than anybody has memory for.
     pub fn new(seed: u64, points: usize, units: usize) -> Result<Self> {
         for (name, count) in [("points", points), ("units", units)] {
-            if count == 0 {
-                return Err(Error::input(format!("{name}: expected at least 1, found 0")));
+            if !(1..=MOST).contains(&count) {
+                return Err(Error::input(format!("{name}: expected 1 to {MOST}, found {count}")));
             }
         }
         let (train, test) = (toy::train(seed, points), toy::test(seed, TEST_POINTS));

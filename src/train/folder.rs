@@ -32,7 +32,9 @@ impl RunFolder {
             )));
         }
         let folder = Self { path };
-        fs::create_dir_all(&folder.path).map_err(|error| folder.failed("made", &error))?;
+        fs::create_dir_all(&folder.path).map_err(|error| {
+            Error::input(format!("{}: expected a folder that can be made anew: {error}", folder.path.display()))
+        })?;
         let text = toml::to_string(config).map_err(|error| folder.failed("given a configuration", &error))?;
         folder.replace("config.toml", text.as_bytes())?;
         Ok(folder)

@@ -32,6 +32,7 @@ fn wrong_values_are_one_sentence() {
         ("--early-stop", "3", "early-stop"),
         ("--hidden-units", "64,0", "hidden-units"),
         ("--threads", "0", "threads"),
+        ("--threads", "99999999", "threads"),
         ("--noise-dim", "0", "noise-dim"),
         ("--eval-samples", "0", "eval-samples"),
         ("--train-limit", "0", "train-limit"),
@@ -85,6 +86,9 @@ fn an_occupied_folder_is_left_alone() {
     refused(&args, "--resume");
     assert_eq!(fs::read_to_string(out.join("thesis.txt")).unwrap(), "all of it");
     refused(&["train", "--resume", out.to_str().unwrap()], "config.toml");
+    let below_a_file = out.join("thesis.txt/run");
+    args[3] = below_a_file.to_str().unwrap();
+    refused(&args, "can be made");
 }
 
 #[test]

@@ -74,6 +74,8 @@ fn bbb_learns_what_a_bar_is_and_widens_its_posterior() {
     bbh(&["eval", out.to_str().unwrap()]).assert().success();
     let file = dir.path().join("weights.npy");
     bbh(&["sample", out.to_str().unwrap(), "--count", "7", "--out", file.to_str().unwrap()]).assert().success();
+    let too_many = ["sample", out.to_str().unwrap(), "--count", "99999999999999", "--out", file.to_str().unwrap()];
+    bbh(&too_many).assert().code(2);
     assert!(file.is_file());
 }
 

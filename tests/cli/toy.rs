@@ -142,6 +142,7 @@ fn a_program_without_the_simulated_device_says_how_to_build_one() {
 fn wrong_use_ends_with_2() {
     for (flag, value) in [
         ("--points", "0"),
+        ("--points", "99999999999"),
         ("--units", "0"),
         ("--draws", "0"),
         ("--steps", "0"),
