@@ -126,8 +126,8 @@ impl Patches {
         }
     }
 
-    /// Lays one image x [C, H, W] out in `scratch`, whose elements outside the image must be zero already: they stay zero
-    /// from image to image.
+    /// Lays one image x [C, H, W] out in `scratch`, whose padding must be zero already: it stays zero from image to image.
+    /// What lies beyond a run of columns may become anything of the image: it is read only into sums that are dropped.
     pub fn load<T: Real>(&self, x: &[T], scratch: &mut [T]) {
         let is_seen = self.seen() == (self.height, self.width);
         if !self.columns && is_seen && self.channels >= LANES && self.height * self.width >= LANES {
