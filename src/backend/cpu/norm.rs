@@ -2,6 +2,7 @@
 //! in their order.
 
 use super::elementwise::store;
+use super::lanes::{LANES, total};
 use super::memory::with_scratch;
 use super::norm_lanes::{self, SHORT};
 use super::{Io, Real};
@@ -11,8 +12,6 @@ use rayon::prelude::*;
 
 /// Elements of one task: below this, waking another thread costs more than the work.
 const TASK: usize = 1 << 13;
-/// Partial sums of a plane: a vector register of f32.
-const LANES: usize = 8;
 
 pub fn forward<T: Real>(io: &Io<T>, d: &NormDims) {
     let affine = Affine { d, gamma: io.read(1), beta: io.read(2) };
@@ -270,7 +269,7 @@ fn lane_sum<T: Real>(x: &[T], term: impl Fn(T) -> T) -> T {
         lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane += term(x));
     }
     lanes.iter_mut().zip(rest).for_each(|(lane, &x)| *lane += term(x));
-    super::lanes::total(&lanes)
+    total(&lanes)
 }
 
 /// Mean and sum of squared deviations of a plane.
@@ -322,7 +321,7 @@ fn slopes<T: Real>(apart: &[T], dz: &[T], line: Line<T>) -> (T, T) {
         lanes.iter_mut().zip(apart.iter().zip(dz)).for_each(|(lane, (&apart, &dz))| *lane += dz * apart);
     }
     lanes.iter_mut().zip(rest.iter().zip(dz_rest)).for_each(|(lane, (&apart, &dz))| *lane += dz * apart);
-    (lane_sum(dz, |dz| dz), super::lanes::total(&lanes) * line.inverse)
+    (lane_sum(dz, |dz| dz), total(&lanes) * line.inverse)
 }
 
 /// dx (+)= gamma inverse (dz - mean of dz - u * mean of dz u)
